@@ -1,0 +1,140 @@
+"""Back office for platform staff: enti, services, IO accounts, people and what they may do, integrators and their keys."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm
+from django.contrib.auth.models import Group
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from registry.models import Consumer, ConsumerKey, Grant, IOAccount, Organization, Scope, Service, User
+
+if TYPE_CHECKING:
+    _OrganizationAdmin = admin.ModelAdmin[Organization]
+    _ServiceAdmin = admin.ModelAdmin[Service]
+    _IOAccountAdmin = admin.ModelAdmin[IOAccount]
+    _GrantInline = admin.StackedInline[Grant, User]
+    _ConsumerAdmin = admin.ModelAdmin[Consumer]
+    _ConsumerKeyAdmin = admin.ModelAdmin[ConsumerKey]
+    _UserAdmin = DjangoUserAdmin[Any]  # the stubs only know heirs of AbstractUser
+    _KeyForm = forms.ModelForm[ConsumerKey]
+else:
+    _OrganizationAdmin = _ServiceAdmin = _IOAccountAdmin = _ConsumerAdmin = _ConsumerKeyAdmin = admin.ModelAdmin
+    _GrantInline = admin.StackedInline
+    _UserAdmin = DjangoUserAdmin
+    _KeyForm = forms.ModelForm
+
+# Rights are grants, never Django's groups: one answerer.
+admin.site.unregister(Group)
+admin.site.site_header = _("GovIO Portal: piattaforma")
+admin.site.site_title = _("Piattaforma")
+admin.site.index_title = _("Enti, servizi, persone")
+
+
+@admin.register(Organization)
+class OrganizationAdmin(_OrganizationAdmin):
+    list_display = ["legal_name", "tax_code", "io_account", "approval"]
+    search_fields = ["legal_name", "tax_code"]
+
+
+@admin.register(Service)
+class ServiceAdmin(_ServiceAdmin):
+    list_display = ["service_name", "description"]
+    search_fields = ["service_name", "description"]
+
+
+@admin.register(IOAccount)
+class IOAccountAdmin(_IOAccountAdmin):
+    list_display = ["name", "calls_per_second"]
+    search_fields = ["name"]
+
+
+class GrantInline(_GrantInline):
+    model = Grant
+    extra = 0
+    filter_horizontal = ["organizations", "services"]
+
+
+class UserCreationForm(AdminUserCreationForm):
+    class Meta:
+        model = User
+        fields = ("principal",)
+        field_classes: dict[str, type[forms.Field]] = {}
+
+
+@admin.register(User)
+class UserAdmin(_UserAdmin):
+    """A person with their grants on one page."""
+
+    add_form = UserCreationForm
+    list_display = ["principal", "full_name", "email", "is_active", "is_staff"]
+    list_filter = ["is_active", "is_staff"]
+    search_fields = ["principal", "full_name", "email"]
+    ordering = ["full_name", "id"]
+    filter_horizontal = []
+    fieldsets = [
+        (None, {"fields": ["principal", "password"]}),
+        (_("Persona"), {"fields": ["full_name", "email"]}),
+        (_("Accesso"), {"fields": ["is_active", "is_staff", "is_superuser", "last_login"]}),
+    ]
+    add_fieldsets = [
+        (
+            None,
+            {
+                "classes": ["wide"],
+                "fields": ["principal", "full_name", "email", "usable_password", "password1", "password2"],
+            },
+        )
+    ]
+    readonly_fields = ["last_login"]
+    inlines = [GrantInline]
+
+
+@admin.register(Consumer)
+class ConsumerAdmin(_ConsumerAdmin):
+    list_display = ["name", "user", "amount_unit", "is_active"]
+    search_fields = ["name"]
+    autocomplete_fields = ["user"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Consumer | None = None) -> list[str]:
+        # Changing the unit of a consumer that already sends would change what its amounts mean.
+        return ["amount_unit"] if obj is not None else []
+
+
+class ConsumerKeyForm(_KeyForm):
+    scopes = forms.MultipleChoiceField(
+        choices=Scope.choices, label=_("Ambiti"), widget=forms.CheckboxSelectMultiple, initial=Scope.values
+    )
+
+    class Meta:
+        model = ConsumerKey
+        fields = ["consumer", "scopes", "expires_at"]
+
+
+@admin.register(ConsumerKey)
+class ConsumerKeyAdmin(_ConsumerKeyAdmin):
+    """Keys are issued and revoked, never edited or deleted: their history is what an incident needs."""
+
+    form = ConsumerKeyForm
+    list_display = ["prefix", "consumer", "created_at", "expires_at", "revoked_at", "last_used_at"]
+    list_filter = ["consumer"]
+    actions = ["revoke"]
+
+    def has_change_permission(self, request: HttpRequest, obj: ConsumerKey | None = None) -> bool:
+        return obj is None and super().has_change_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: ConsumerKey | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: ConsumerKey, form: Any, change: bool) -> None:  # noqa: FBT001  (Django's signature)
+        issued, clear = ConsumerKey.issue(obj.consumer, scopes=list(obj.scopes), expires_at=obj.expires_at)
+        obj.pk, obj.prefix = issued.pk, issued.prefix
+        messages.warning(request, _("Copia adesso la chiave, non sarà più mostrata: %(key)s") % {"key": clear})
+
+    @admin.action(description=_("Revoca le chiavi scelte"), permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: Any) -> None:
+        queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
