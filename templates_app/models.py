@@ -1,0 +1,178 @@
+"""Templates of messages: a text with `${placeholders}`, kept in versions."""
+
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from registry.models import Organization, User
+from templates_app.placeholders import Declaration, PlaceholderType
+from templates_app.rendering import TemplateText
+
+if TYPE_CHECKING:
+    from django.db.models.fields.related_descriptors import RelatedManager
+
+
+class Placeholder(models.Model):
+    """A typed hole in a text, declared once and used by many templates (GovIO: Placeholder)."""
+
+    name = models.CharField(
+        _("nome"),
+        max_length=255,
+        unique=True,
+        validators=[
+            RegexValidator(
+                r"\A[A-Za-z_][A-Za-z0-9_]*\Z", _("Usa lettere, cifre e _, senza spazi, a partire da una lettera.")
+            )
+        ],
+    )
+    type = models.CharField(_("tipo"), max_length=16, choices=[(kind.value, kind.value) for kind in PlaceholderType])
+    description = models.TextField(_("descrizione"), blank=True)
+    pattern = models.CharField(_("espressione regolare"), max_length=255, blank=True)
+    example = models.CharField(_("esempio"), max_length=255)
+    choices = models.JSONField(_("valori ammessi"), default=list, blank=True)
+    is_markdown = models.BooleanField(
+        _("può contenere Markdown"),
+        default=False,
+        help_text=_("Se no, i caratteri speciali del valore sono resi innocui."),
+    )
+
+    class Meta:
+        verbose_name = _("segnaposto")
+        verbose_name_plural = _("segnaposto")
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(type__in=[kind.value for kind in PlaceholderType]), name="placeholder_type_is_known"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def as_declaration(self, *, mandatory: bool) -> Declaration:
+        """The pure value that rendering and validation work on."""
+        return Declaration(
+            name=self.name,
+            type=PlaceholderType(self.type),
+            pattern=self.pattern,
+            example=self.example,
+            mandatory=mandatory,
+            is_markdown=self.is_markdown,
+            choices=tuple(self.choices),
+            description=self.description,
+        )
+
+
+class Template(models.Model):
+    """What an ente writes again and again. Messages use the current version; saving a change makes a new one."""
+
+    organization = models.ForeignKey(
+        Organization,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="templates",
+        verbose_name=_("ente"),
+        help_text=_("Vuoto: il modello è condiviso fra tutti gli enti."),
+    )
+    name = models.CharField(_("nome"), max_length=255)
+    description = models.TextField(_("descrizione"), blank=True)
+    current_version = models.ForeignKey(
+        "templates_app.TemplateVersion", models.PROTECT, null=True, blank=True, related_name="+", editable=False
+    )
+
+    if TYPE_CHECKING:
+        versions: "RelatedManager[TemplateVersion]"
+
+    class Meta:
+        verbose_name = _("modello")
+        verbose_name_plural = _("modelli")
+        ordering = ["name", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TemplateVersion(models.Model):
+    """One text of a template with the placeholders it declares; never changed once published."""
+
+    template = models.ForeignKey(Template, models.CASCADE, related_name="versions", verbose_name=_("modello"))
+    number = models.PositiveIntegerField(_("versione"))
+    subject = models.CharField(_("titolo"), max_length=255)
+    body = models.TextField(_("testo"))
+    has_payment = models.BooleanField(_("con avviso di pagamento"), default=False)
+    has_due_date = models.BooleanField(_("con scadenza"), default=False)
+    published_at = models.DateTimeField(_("pubblicata il"), null=True, editable=False)
+    created_at = models.DateTimeField(_("creata il"), auto_now_add=True)
+    created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
+
+    if TYPE_CHECKING:
+        placeholders: "RelatedManager[TemplatePlaceholder]"
+
+    class Meta:
+        verbose_name = _("versione di modello")
+        verbose_name_plural = _("versioni di modello")
+        ordering = ["template_id", "-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["template", "number"], name="template_version_number_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.template_id}/{self.number}"
+
+    def clean(self) -> None:
+        if self.published_at is not None:
+            raise ValidationError(_("Una versione pubblicata non si cambia: creane una nuova."))
+
+    def as_text(self) -> TemplateText:
+        """The pure value that rendering and validation work on. Costs one query unless placeholders are prefetched."""
+        return TemplateText(
+            subject=self.subject,
+            body=self.body,
+            has_payment=self.has_payment,
+            has_due_date=self.has_due_date,
+            declarations=tuple(use.as_declaration() for use in self.placeholders.all()),
+        )
+
+
+class TemplatePlaceholderQuerySet(models.QuerySet["TemplatePlaceholder"]):
+    def with_placeholder(self) -> "TemplatePlaceholderQuerySet":
+        return self.select_related("placeholder").order_by("position")
+
+
+class TemplatePlaceholderManager(models.Manager["TemplatePlaceholder"]):
+    """A use without its placeholder is of no interest: one JOIN instead of a query each."""
+
+    def get_queryset(self) -> TemplatePlaceholderQuerySet:
+        return TemplatePlaceholderQuerySet(self.model, using=self._db).with_placeholder()
+
+
+class TemplatePlaceholder(models.Model):
+    """That a version uses a placeholder, where in the order of columns, and whether it must have a value."""
+
+    version = models.ForeignKey(
+        TemplateVersion, models.CASCADE, related_name="placeholders", verbose_name=_("versione")
+    )
+    placeholder = models.ForeignKey(Placeholder, models.PROTECT, related_name="uses", verbose_name=_("segnaposto"))
+    position = models.PositiveIntegerField(_("posizione"))
+    mandatory = models.BooleanField(_("obbligatorio"), default=True)
+
+    objects = TemplatePlaceholderManager()
+
+    class Meta:
+        verbose_name = _("segnaposto del modello")
+        verbose_name_plural = _("segnaposto del modello")
+        ordering = ["version_id", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["version", "placeholder"], name="template_placeholder_once"),
+            models.UniqueConstraint(fields=["version", "position"], name="template_placeholder_position_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version_id}:{self.position}"
+
+    def as_declaration(self) -> Declaration:
+        return self.placeholder.as_declaration(mandatory=self.mandatory)
