@@ -1,0 +1,9 @@
+"""Routes of the conventions. `urlpatterns` of the API end with `rest.urls.last`."""
+
+from django.urls import re_path
+
+from rest.schema import SchemaView
+from rest.views import UnknownPath
+
+schema = re_path(r"^schema/?$", SchemaView.as_view(), name="schema")
+last = re_path(r"", UnknownPath.as_view(), name="unknown")
