@@ -1,0 +1,56 @@
+"""Wake-ups. What there is to do is in the database: a task lost, late or doubled changes nothing."""
+
+import threading
+from datetime import UTC, datetime
+
+from celery import shared_task
+from celery.signals import worker_shutting_down
+from django.conf import settings
+
+from messaging import dispatching, polling, sweeping
+from messaging.engine import stopping
+
+# Dispatching and polling hold a thread for seconds: together they may never fill the pool, or nothing would sweep.
+_dispatch_places = threading.BoundedSemaphore(max(1, settings.WORKER_THREADS // 2))
+_poll_places = threading.BoundedSemaphore(max(1, settings.WORKER_THREADS // 4))
+_sweep_place = threading.BoundedSemaphore(1)
+
+
+@shared_task(name="messaging.dispatch")
+def dispatch() -> None:
+    """Serve free lanes for a slice, unless as many as may are served by this process already."""
+    if not _dispatch_places.acquire(blocking=False):
+        return
+    try:
+        dispatching.dispatch()
+    finally:
+        _dispatch_places.release()
+
+
+@shared_task(name="messaging.poll")
+def poll() -> None:
+    """Ask IO about messages that are due for it."""
+    if not _poll_places.acquire(blocking=False):
+        return
+    try:
+        polling.poll()
+    finally:
+        _poll_places.release()
+
+
+@shared_task(name="messaging.sweep")
+def sweep() -> None:
+    """Turn lost requests into doubts, and end what waited past its due date."""
+    if not _sweep_place.acquire(blocking=False):
+        return
+    try:
+        sweeping.sweep(at=datetime.now(UTC))
+        sweeping.expire(at=datetime.now(UTC))
+    finally:
+        _sweep_place.release()
+
+
+@worker_shutting_down.connect
+def _stop_starting(**kwargs: object) -> None:
+    # Runs while tasks are still at work: they finish what is under way and start no new group.
+    stopping.set()

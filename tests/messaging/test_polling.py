@@ -1,0 +1,435 @@
+"""Asking IO what became of a message: when, how often, with which key, and what its answers change."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from messaging.models import ActiveKey, EventKind, IOService, Message, MessageEvent, ServiceInstance, SuspensionReason
+from messaging.pacing import depth, pacer
+from messaging.polling import (
+    DISABLED_NOW,
+    NO_MORE_NEWS,
+    NOT_ON_IO_NOW,
+    REJECTED_UNEXPLAINED,
+    next_poll_after,
+    poll,
+)
+from messaging.states import FINAL, FOLLOWED, Delivery
+from registry.models import IOAccount, Lane
+from sealed.boxes import Sealed
+from tests import factories
+from tests.messaging.lifecycle import (
+    AGO,
+    at_once,
+    events,
+    facts,
+    fresh,
+    lane_of,
+    seconds_from_now,
+    service_of,
+    with_a_token_in_hand,
+)
+from tests.support.io_stand_in import Canned, Request, StandIn
+
+AT = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def said(status: str, **more: Any) -> Canned:
+    """What IO says of a message: its words are of an open list."""
+    return Canned(200, body={"message": {"id": "x"}, "status": status, **more})
+
+
+def due(state: Delivery = Delivery.SENT, *, sent_ago: timedelta = MINUTE, **fields: Any) -> Message:
+    """A message about which it is time to ask."""
+    now = datetime.now(UTC)
+    return factories.message_in(
+        state, **{"expedition_date": now - sent_ago, "next_poll_at": now - timedelta(seconds=1), **fields}
+    )
+
+
+def followed(state: Delivery = Delivery.SENT, **fields: Any) -> Message:
+    """The same, with a call to ask it with."""
+    row = due(state, **fields)
+    with_a_token_in_hand(row)
+    return row
+
+
+class TestWhen:
+    def asked_at(self) -> list[timedelta]:
+        moments, at = [], AT
+        while (at_next := next_poll_after(sent_at=AT, at=at)) is not None:
+            moments.append(at_next - AT)
+            at = at_next
+        return moments
+
+    def test_soon_then_less_and_less_often_then_daily_for_a_week(self, settings: Any) -> None:
+        settings.IO_FIRST_POLLS = [60.0, 300.0, 1800.0, 7200.0]
+        assert self.asked_at() == [
+            MINUTE,
+            5 * MINUTE,
+            30 * MINUTE,
+            2 * HOUR,
+            *(day * DAY for day in range(1, 8)),
+        ]
+
+    def test_a_demo_may_ask_sooner(self, settings: Any) -> None:
+        settings.IO_FIRST_POLLS = [2.0, 5.0]
+        assert self.asked_at()[:3] == [timedelta(seconds=2), timedelta(seconds=5), DAY]
+
+    def test_dates_missed_while_nobody_was_at_work_are_not_made_up_for(self) -> None:
+        assert next_poll_after(sent_at=AT, at=AT + timedelta(days=2, hours=3)) == AT + 3 * DAY
+
+    def test_after_seven_days_never(self) -> None:
+        assert next_poll_after(sent_at=AT, at=AT + 7 * DAY) is None
+
+
+@pytest.mark.django_db
+class TestAnswer:
+    @pytest.mark.parametrize("state", sorted(FOLLOWED))
+    @pytest.mark.parametrize(
+        ("word", "reached"),
+        [
+            ("ACCEPTED", Delivery.ACCEPTED),
+            ("THROTTLED", Delivery.THROTTLED),
+            ("PROCESSED", Delivery.PROCESSED),
+            ("FAILED", Delivery.FAILED),
+        ],
+    )
+    def test_ios_word_is_the_messages_state(self, word: str, reached: Delivery, state: Delivery, io: StandIn) -> None:
+        row = followed(state)
+        io.answer("status", said(word))
+        assert poll() == 1
+        there = fresh(row)
+        assert (there.delivery_state, there.io_status) == (reached, word)
+        assert (there.next_poll_at is None) == (reached in FINAL)
+        assert events(row) == ([] if reached == state else [EventKind.STATUS])
+
+    def test_is_asked_about_by_its_id_and_its_citizen(self, io: StandIn) -> None:
+        row = followed()
+        poll()
+        (request,) = io.requests
+        assert request.method == "GET"
+        assert request.path == f"/api/v1/messages/{row.taxcode}/{row.appio_message_id}"
+
+    def test_the_same_word_again_changes_only_when_to_ask_next(self, io: StandIn) -> None:
+        row = followed(Delivery.ACCEPTED, sent_ago=10 * MINUTE)
+        io.answer("status", said("ACCEPTED"))
+        poll()
+        assert events(row) == []
+        assert 19 * 60 < seconds_from_now(fresh(row).next_poll_at) <= 20 * 60
+        assert fresh(row).polls == 1
+
+    def test_a_word_nobody_knows_is_kept_and_shown_and_the_message_still_followed(self, io: StandIn) -> None:
+        row = followed(Delivery.ACCEPTED)
+        io.answer("status", said("TELEPORTED"))
+        poll()
+        there = fresh(row)
+        assert (there.delivery_state, there.io_status) == (Delivery.ACCEPTED, "TELEPORTED")
+        assert there.next_poll_at is not None
+        assert events(row) == [EventKind.STATUS]
+        assert facts(row) == {"io_status": "TELEPORTED"}
+
+    def test_a_word_nobody_knows_said_twice_is_one_event(self, io: StandIn) -> None:
+        row = followed(io_status="TELEPORTED")
+        io.answer("status", said("TELEPORTED"))
+        poll()
+        assert events(row) == []
+
+    def test_one_that_was_taken_as_arrived_is_not_asked_about(self, io: StandIn) -> None:
+        factories.message_in(Delivery.SENT, is_taken_as_arrived=True, appio_message_id="", next_poll_at=None)
+        assert poll() == 0
+        assert io.requests == []
+
+    def test_not_before_its_time(self, io: StandIn) -> None:
+        followed(next_poll_at=datetime.now(UTC) + HOUR)
+        assert poll() == 0
+        assert io.requests == []
+
+
+@pytest.mark.django_db
+class TestRejected:
+    @pytest.mark.parametrize(
+        ("profile", "explanation"),
+        [
+            (Canned(404), NOT_ON_IO_NOW),
+            (Canned(200, body={"sender_allowed": False, "preferred_languages": []}), DISABLED_NOW),
+            (Canned(200), REJECTED_UNEXPLAINED),
+        ],
+        ids=["not_on_io", "service_disabled", "unexplained"],
+    )
+    def test_is_explained_by_the_profile(self, profile: Canned, explanation: str, io: StandIn) -> None:
+        row = followed()
+        io.answer("status", said("REJECTED"))
+        io.answer("profile", profile)
+        poll()
+        poll()
+        there = fresh(row)
+        assert (there.delivery_state, there.status_detail, there.next_poll_at) == (
+            Delivery.REJECTED,
+            explanation,
+            None,
+        )
+        assert (io.count("status"), io.count("profile")) == (1, 1)
+        assert events(row) == [EventKind.STATUS]
+
+    def test_a_profile_that_does_not_answer_is_asked_again_later(self, io: StandIn) -> None:
+        row = followed(Delivery.REJECTED)
+        io.answer("profile", Canned(500))
+        poll()
+        assert fresh(row).delivery_state == Delivery.REJECTED
+        assert seconds_from_now(fresh(row).next_poll_at) > 60
+
+    def test_never_explained_it_keeps_its_state_and_says_nothing_false(self, io: StandIn) -> None:
+        row = followed(Delivery.REJECTED, sent_ago=8 * DAY)
+        io.answer("profile", Canned(500))
+        poll()
+        there = fresh(row)
+        assert (there.delivery_state, there.status_detail, there.next_poll_at) == (Delivery.REJECTED, "", None)
+
+
+@pytest.mark.django_db
+class TestReadThatFails:
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            Canned(404),
+            Canned(403, body={"status": 403, "title": "You are not allowed here"}),
+            Canned(403, body={"status": 403, "title": "Something new"}),
+            Canned(400),
+            Canned(408),
+            Canned(500),
+            Canned(503),
+            Canned(302),
+            Canned(204, body=b""),
+            Canned(200, body={}),
+            Canned(fault="reset_before"),
+        ],
+        ids=["404", "403", "403_unclear", "400", "408", "500", "503", "302", "204", "empty", "reset"],
+    )
+    def test_changes_no_state_and_suspends_nothing(self, answer: Canned, io: StandIn) -> None:
+        row = followed(sent_ago=2 * MINUTE)
+        io.answer("status", answer)
+        assert poll() == 1
+        there = fresh(row)
+        assert (there.delivery_state, there.status_detail, there.io_status) == (Delivery.SENT, "", "")
+        assert events(row) == []
+        assert service_of(row).suspended_at is None
+        assert lane_of(row).paused_until is None
+        # At the next regular date: five minutes after the sending.
+        assert 100 < seconds_from_now(there.next_poll_at) <= 180
+
+    def test_no_answer_at_all_neither(self, io: StandIn, settings: Any) -> None:
+        settings.IO_READ_TIMEOUT = 0.3
+        row = followed()
+        io.answer("status", Canned(fault="never"))
+        poll()
+        assert (fresh(row).delivery_state, events(row)) == (Delivery.SENT, [])
+
+    def test_a_refused_key_suspends_and_asks_again_once_it_is_mended(self, io: StandIn) -> None:
+        row = followed()
+        io.answer("status", Canned(401))
+        poll()
+        assert service_of(row).suspended_reason == SuspensionReason.KEY_REFUSED
+        Message.objects.update(next_poll_at=datetime.now(UTC) - AGO)
+        assert poll() == 0
+        IOService.objects.update(suspended_at=None, suspended_reason="")
+        io.forget()
+        io.answer("status", said("PROCESSED"))
+        assert poll() == 1
+        assert fresh(row).delivery_state == Delivery.PROCESSED
+
+    def test_a_suspension_for_another_reason_keeps_nobody_from_asking(self, io: StandIn) -> None:
+        row = followed()
+        IOService.objects.update(suspended_at=AT, suspended_reason=SuspensionReason.REFUSALS_IN_ROW)
+        io.answer("status", said("PROCESSED"))
+        poll()
+        assert fresh(row).delivery_state == Delivery.PROCESSED
+
+    def test_throttled_pauses_the_account_and_asks_again(self, io: StandIn) -> None:
+        row = followed()
+        io.answer("status", Canned(429, headers={"Retry-After": "30"}))
+        poll()
+        assert 0 < seconds_from_now(lane_of(row).paused_until) <= 30
+        assert fresh(row).delivery_state == Delivery.SENT
+        assert 0 < seconds_from_now(fresh(row).next_poll_at) <= 60
+
+    def test_without_a_key_nothing_is_asked_until_the_next_date(self, io: StandIn) -> None:
+        row = followed()
+        IOService.objects.update(primary_key=Sealed())
+        poll()
+        assert io.requests == []
+        assert fresh(row).delivery_state == Delivery.SENT
+        assert seconds_from_now(fresh(row).next_poll_at) > 60
+
+
+@pytest.mark.django_db
+class TestEnd:
+    @pytest.mark.parametrize("answer", [said("ACCEPTED"), said("TELEPORTED"), Canned(500)], ids=["known", "new", "500"])
+    def test_after_seven_days_without_news_it_is_not_followed_any_more(self, answer: Canned, io: StandIn) -> None:
+        row = followed(Delivery.ACCEPTED, sent_ago=7 * DAY + MINUTE)
+        io.answer("status", answer)
+        poll()
+        there = fresh(row)
+        assert (there.delivery_state, there.next_poll_at, there.status_detail) == (
+            Delivery.ACCEPTED,
+            None,
+            NO_MORE_NEWS,
+        )
+        assert events(row)[-1] == EventKind.FOLLOWING_ENDED
+
+    def test_the_last_question_may_still_bring_the_news(self, io: StandIn) -> None:
+        row = followed(sent_ago=7 * DAY + MINUTE)
+        io.answer("status", said("PROCESSED"))
+        poll()
+        assert fresh(row).delivery_state == Delivery.PROCESSED
+        assert EventKind.FOLLOWING_ENDED not in events(row)
+
+
+@pytest.mark.django_db
+class TestKey:
+    def test_is_of_the_service_it_was_sent_through_though_the_instance_has_another_now(self, io: StandIn) -> None:
+        row = followed()
+        other = factories.io_service(of=row.service_instance.organization, key="the-key-of-the-other")
+        ServiceInstance.objects.update(io_service=other)
+        poll()
+        assert io.requests[0].headers["ocp-apim-subscription-key"] == "key-of-the-tests"
+
+    def test_is_the_one_in_use_now_of_that_service(self, io: StandIn) -> None:
+        followed()
+        IOService.objects.update(secondary_key=Sealed.close("the-new-key"), active_key=ActiveKey.SECONDARY)
+        poll()
+        assert io.requests[0].headers["ocp-apim-subscription-key"] == "the-new-key"
+
+
+@pytest.mark.django_db
+class TestPace:
+    def queue(self, count: int, *, rate: int) -> list[Message]:
+        via = factories.io_service(io_account=factories.io_account(calls_per_second=rate))
+        instance = factories.service_instance(io_service=via)
+        sender = factories.user()
+        return [due(instance=instance, sender=sender) for _ in range(count)]
+
+    def test_the_longest_waiting_is_asked_first(self, io: StandIn) -> None:
+        rows = self.queue(3, rate=20)
+        for minutes, row in zip((1, 9, 5), rows, strict=True):
+            Message.objects.filter(pk=row.pk).update(next_poll_at=datetime.now(UTC) - minutes * MINUTE)
+        io.answer("status", said("PROCESSED"))
+        asked = 0
+        while asked < 3:
+            with_a_token_in_hand(rows[0])
+            asked += poll()
+        ids = [request.path.rsplit("/", 1)[-1] for request in io.requests]
+        assert ids == [rows[index].appio_message_id for index in (1, 2, 0)]
+
+    def test_while_messages_are_leaving_polls_have_only_what_was_laid_aside_for_them(self, io: StandIn) -> None:
+        rows = self.queue(10, rate=100)
+        factories.message(instance=rows[0].service_instance)
+        account = rows[0].io_account_id
+        # Nine calls of sending lay aside one for the polls, and more calls than that there are not.
+        taken = 0
+        while taken < 9:
+            taken += pacer().take(account, want=9 - taken, rate=100, polls_wait=True)
+        assert poll() <= 1
+
+    def test_messages_that_cannot_leave_take_nothing_from_them(self, io: StandIn) -> None:
+        """Those of a suspended service wait too, but not for calls."""
+        row = followed()
+        stuck = factories.message(
+            instance=factories.service_instance(io_service=factories.io_service(io_account=row.io_account))
+        )
+        IOService.objects.filter(pk=service_of(stuck).pk).update(
+            suspended_at=AT, suspended_reason=SuspensionReason.REFUSALS_IN_ROW
+        )
+        assert poll() == 1
+
+    @pytest.mark.parametrize(
+        "lane", [{"paused_until": datetime(2100, 1, 1, tzinfo=UTC)}, {"opened_at": AT}], ids=["paused", "breaker_open"]
+    )
+    def test_nothing_is_asked_while_the_account_is(self, lane: dict[str, Any], io: StandIn) -> None:
+        followed()
+        Lane.objects.update(**lane)
+        assert poll() == 0
+        assert io.requests == []
+
+    def test_another_account_is_asked_meanwhile(self, io: StandIn) -> None:
+        paused = followed()
+        Lane.objects.update(paused_until=datetime(2100, 1, 1, tzinfo=UTC))
+        going = followed()
+        io.answer("status", said("PROCESSED"))
+        poll()
+        assert fresh(going).delivery_state == Delivery.PROCESSED
+        assert fresh(paused).delivery_state == Delivery.SENT
+
+    def test_calls_keep_to_the_accounts_rate(self, io: StandIn) -> None:
+        rows = self.queue(30, rate=10)
+        with_a_token_in_hand(rows[0])
+        began = time.monotonic()
+        asked = poll()
+        elapsed = time.monotonic() - began
+        assert 1 <= asked <= depth(10) + 10 * (elapsed + 1)
+        assert io.count("status") == asked
+
+
+class TestTogether:
+    @pytest.mark.django_db(transaction=True)
+    def test_two_at_once_ask_about_each_message_once(self, io: StandIn) -> None:
+        instance, sender = factories.service_instance(), factories.user()
+        rows = [followed(instance=instance, sender=sender) for _ in range(15)]
+        with_a_token_in_hand(rows[0])
+        io.answer("status", said("PROCESSED"))
+        at_once(poll, poll)
+        for _ in range(50):
+            if not Message.objects.filter(next_poll_at__lte=datetime.now(UTC)).exists():
+                break
+            poll()
+        ids = [request.path.rsplit("/", 1)[-1] for request in io.requests]
+        assert sorted(ids) == sorted(row.appio_message_id for row in rows)
+        assert MessageEvent.objects.filter(kind=EventKind.STATUS).count() == 15
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_slow_answer_keeps_no_other_waiting(self, io: StandIn) -> None:
+        slow, quick = followed(), followed(taxcode="VRDLGU75B02F205A")
+        recorded = threading.Event()
+
+        def held_back(request: Request) -> Canned:
+            return Canned(200, body={"message": {}, "status": "PROCESSED"}, delay=0.6)
+
+        io.answer("status", said("PROCESSED"))
+        io.answer("status", held_back, fiscal_code=slow.taxcode)
+
+        def look() -> bool:
+            for _ in range(100):
+                if fresh(quick).delivery_state == Delivery.PROCESSED:
+                    recorded.set()
+                    return fresh(slow).delivery_state == Delivery.SENT
+                recorded.wait(0.02)
+            return False
+
+        _asked, was_first = at_once(poll, look)
+        assert was_first
+        assert fresh(slow).delivery_state == Delivery.PROCESSED
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_message_settled_while_it_was_asked_about_keeps_its_end(self, io: StandIn) -> None:
+        row = followed()
+
+        def failed_meanwhile(request: Request) -> Canned:
+            at_once(lambda: Message.objects.filter(pk=row.pk).update(delivery_state=Delivery.FAILED, next_poll_at=None))
+            return said("ACCEPTED")
+
+        io.answer("status", failed_meanwhile)
+        poll()
+        assert fresh(row).delivery_state == Delivery.FAILED
+        assert fresh(row).next_poll_at is None
+
+
+@pytest.mark.django_db
+def test_accounts_without_anything_due_cost_no_token(io: StandIn) -> None:
+    account: IOAccount = factories.message_in(Delivery.SENT).io_account
+    with_a_token_in_hand(Message.objects.get())
+    assert poll() == 0
+    assert pacer().take(account.pk, want=1, rate=1000) == 1
