@@ -1,0 +1,9 @@
+from django.urls import path
+
+from messaging.api.views import MessageDetail, Messages
+
+# Without a trailing slash, as GovIO: an address with one is another address, and does not exist.
+urlpatterns = [
+    path("messages", Messages.as_view(), name="messages"),
+    path("messages/<int:pk>", MessageDetail.as_view(), name="message"),
+]

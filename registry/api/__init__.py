@@ -1,0 +1,1 @@
+"""The registry's REST face: who is calling, and with which scopes."""

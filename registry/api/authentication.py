@@ -1,0 +1,118 @@
+"""Who is calling: a consumer key, in any of three headers."""
+
+import base64
+import binascii
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import OperationalError
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from registry.models import ConsumerKey, User
+from registry.models.consumer import digest_of
+
+logger = logging.getLogger(__name__)
+
+PRINCIPAL_HEADER = "GovHub-Consumer-Principal"
+LAST_USED_PRECISION = timedelta(minutes=1)
+
+
+class ConsumerKeyAuthentication(BaseAuthentication):
+    """`request.user` is the person for whom the consumer acts, `request.auth` the `ConsumerKey` with its consumer.
+
+    The key is looked up by its digest in one statement, so there is no secret whose comparison could be timed.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User, ConsumerKey] | None:
+        presented = _presented(request)
+        if presented is None:
+            return None
+        at = timezone.now()
+        key = ConsumerKey.objects.live(at).select_related("consumer__user").filter(digest=digest_of(presented)).first()
+        if key is None:
+            # One sentence for unknown, expired, revoked and disabled: a stranger learns nothing about other people's keys.
+            raise AuthenticationFailed(
+                _(
+                    "La chiave non è valida: è sconosciuta, scaduta, revocata o disabilitata. Chiedine una all'amministratore."
+                ),
+                code="key_not_valid",
+            )
+        _note_use(key, at=at)
+        return key.consumer.user, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="govio", Basic realm="govio", charset="UTF-8"'
+
+
+def _presented(request: Request | HttpRequest) -> str | None:
+    """The key as sent; None when there is none at all."""
+    principal = request.META.get(f"HTTP_{PRINCIPAL_HEADER.upper().replace('-', '_')}", "").strip() or None
+    authorization = _from_authorization(request.META.get("HTTP_AUTHORIZATION", "").strip())
+    if principal and authorization and principal != authorization:
+        raise AuthenticationFailed(
+            _("La richiesta porta due chiavi diverse: inviane una sola."), code="two_different_keys"
+        )
+    return principal or authorization
+
+
+def _from_authorization(header: str) -> str | None:
+    scheme, _space, credentials = header.partition(" ")
+    match scheme.lower():
+        case "":
+            return None
+        case "bearer":
+            return credentials.strip() or None
+        case "basic":
+            return _password(credentials.strip())
+    raise AuthenticationFailed(
+        _("Lo schema di Authorization non è ammesso: usa Bearer o Basic."), code="scheme_not_supported"
+    )
+
+
+def _password(credentials: str) -> str:
+    """The password of HTTP Basic; the user name is free."""
+    try:
+        _name, colon, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        colon = password = ""
+    if not colon or not password:
+        raise AuthenticationFailed(
+            _("Authorization: Basic non è leggibile: serve base64 di «nome:chiave»."), code="basic_not_readable"
+        )
+    return password
+
+
+def _note_use(key: ConsumerKey, *, at: datetime) -> None:
+    """Once a minute at most, in a statement of its own before any transaction of the request; it may fail, the request not."""
+    if key.last_used_at is not None and at - key.last_used_at < LAST_USED_PRECISION:
+        return
+    stale = Q(last_used_at=None) | Q(last_used_at__lte=at - LAST_USED_PRECISION)
+    try:
+        ConsumerKey.objects.filter(stale, pk=key.pk).update(last_used_at=at)
+    except OperationalError:
+        logger.warning("last use of key %s not recorded: the database was busy", key.prefix)
+
+
+class ConsumerKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library's hook
+    """How the OpenAPI document tells it."""
+
+    target_class = "registry.api.authentication.ConsumerKeyAuthentication"
+    name = ["principal", "bearer", "basic"]
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
+        return [{name: []} for name in self.name]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
+        return [
+            {"type": "apiKey", "in": "header", "name": PRINCIPAL_HEADER, "description": "The consumer key."},
+            {"type": "http", "scheme": "bearer", "description": "The consumer key."},
+            {"type": "http", "scheme": "basic", "description": "Any user name; the consumer key as password."},
+        ]

@@ -1,0 +1,118 @@
+"""The contract: a valid OpenAPI 3.1 document, the committed copy in step with the code, and answers that conform to it."""
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+import yaml
+from django.test import Client
+from drf_spectacular.drainage import GENERATOR_STATS
+from openapi_spec_validator import validate
+
+from messaging.models import ServiceInstance
+from messaging.states import Delivery
+from rest import schema
+from tests import factories
+from tests.api.integrator import Integrator, program_of, valid_body
+
+COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return schema.document()
+
+
+def check(document: dict[str, Any], name: str, value: Any) -> None:
+    """`value` is a component of the document, and has no member that the document does not name."""
+    components = {
+        component: {**content, "additionalProperties": False}
+        for component, content in document["components"]["schemas"].items()
+    }
+    whole = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": components}}
+    jsonschema.Draft202012Validator(whole, format_checker=jsonschema.FormatChecker()).validate(value)
+
+
+class TestDocument:
+    def test_is_valid_openapi_31(self, document: dict[str, Any]) -> None:
+        assert document["openapi"].startswith("3.1")
+        validate(document)
+
+    def test_is_made_without_warnings(self) -> None:
+        schema.document.cache_clear()
+        GENERATOR_STATS.reset()
+        schema.document()
+        assert not GENERATOR_STATS
+
+    def test_is_committed_as_it_is(self, document: dict[str, Any]) -> None:
+        # `python manage.py write_openapi` writes it anew.
+        assert COMMITTED.read_text(encoding="utf-8") == schema.as_yaml(document)
+
+    def test_names_the_addresses_and_the_ways_in(self, document: dict[str, Any]) -> None:
+        assert set(document["paths"]["/api/v1/messages"]) == {"get", "post"}
+        assert set(document["paths"]["/api/v1/messages/{id}"]) == {"get"}
+        assert set(document["components"]["securitySchemes"]) == {"principal", "bearer", "basic"}
+
+    def test_every_operation_says_what_its_refusals_look_like(self, document: dict[str, Any]) -> None:
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                if path.endswith("/schema/"):
+                    continue
+                refusals = {code: answer for code, answer in operation["responses"].items() if code >= "400"}
+                assert {"401", "403", "500"} <= set(refusals), (path, method)
+                for answer in refusals.values():
+                    assert set(answer["content"]) == {"application/problem+json"}
+
+
+class TestServed:
+    @pytest.mark.parametrize("path", ["/api/v1/schema/", "/api/v1/schema"])
+    def test_as_json_to_anybody(self, client: Client, path: str, document: dict[str, Any]) -> None:
+        response = client.get(path)
+        assert response.status_code == 200
+        assert response["Content-Type"].startswith("application/vnd.oai.openapi+json")
+        body = response.json()
+        assert body["servers"] == [{"url": "http://testserver"}]
+        assert body["paths"].keys() == document["paths"].keys()
+
+    @pytest.mark.parametrize(
+        ("query", "accept"), [("?format=yaml", "*/*"), ("", "application/yaml"), ("", "application/vnd.oai.openapi")]
+    )
+    def test_as_yaml_when_asked(self, client: Client, query: str, accept: str, document: dict[str, Any]) -> None:
+        response = client.get(f"/api/v1/schema/{query}", headers={"accept": accept})
+        assert response["Content-Type"].startswith("application/vnd.oai.openapi;")
+        assert yaml.safe_load(response.content)["components"] == document["components"]
+
+
+class TestAnswersConform:
+    def test_of_posting_and_reading(self, api: Integrator, document: dict[str, Any]) -> None:
+        made = api.post(valid_body(taxcode="PCRMJV76P12B782Z")).json()
+        check(document, "Message", made)
+        check(document, "Message", api.get(f"messages/{made['id']}").json())
+
+    def test_in_every_state_and_of_lists(
+        self, cast: factories.Cast, instance: ServiceInstance, document: dict[str, Any]
+    ) -> None:
+        for state in Delivery:
+            factories.message_in(state, instance=instance)
+        factories.message(instance=instance).content.delete()
+        reader = program_of(cast.viewer, instance)
+        for embed in ("", "sender", "sender,service-instance"):
+            check(document, "MessageList", reader.get("messages", {"embed": embed, "limit": 5, "offset": 5}).json())
+
+    @pytest.mark.parametrize(
+        "body", [{}, {"taxcode": "X"}, [], {"taxcode": "RSSMRA80A01H501U", "placeholders": []}], ids=str
+    )
+    def test_of_refusals(self, api: Integrator, document: dict[str, Any], body: Any) -> None:
+        check(document, "Problem", api.post(body).json())
+
+    def test_and_the_document_describes_a_body_that_is_accepted(
+        self, api: Integrator, document: dict[str, Any]
+    ) -> None:
+        check(document, "NewMessage", valid_body())
+        example = document["paths"]["/api/v1/messages"]["post"]["requestBody"]["content"]["application/json"][
+            "examples"
+        ]
+        for shown in example.values():
+            check(document, "NewMessage", shown["value"])
+            assert api.post(shown["value"]).status_code == 201
