@@ -1,0 +1,40 @@
+"""The menu: only entries that lead to a page this person may open."""
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from messaging.models import Message
+from registry.models import User
+from registry.permissions import Action, may_somewhere
+
+# Beyond this the badge says "99+": an exact number would cost a scan and tell nobody more.
+COUNTED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the menu. `count` is what waits for a person there, zero for nothing."""
+
+    label: Promise
+    url: str
+    section: str
+    count: int = 0
+
+    @property
+    def count_label(self) -> str:
+        return f"{COUNTED - 1}+" if self.count >= COUNTED else str(self.count)
+
+
+def menu_of(user: User) -> tuple[Entry, ...]:
+    """Costs two or three queries; asked for once a page."""
+    entries = []
+    if may_somewhere(user, Action.SEE_MESSAGES):
+        doubts = Message.objects.visible_to(user).uncertain()[:COUNTED].count()
+        entries.append(Entry(_("Messaggi"), reverse("portal:messages"), "messages"))
+        entries.append(Entry(_("Da decidere"), reverse("portal:uncertain"), "uncertain", doubts))
+    if user.is_staff:
+        entries.append(Entry(_("Amministrazione della piattaforma"), reverse("admin:index"), "admin"))
+    return tuple(entries)

@@ -1,0 +1,68 @@
+// The portal's only script of its own. Every page works without it: here are comforts alone.
+
+// After a form came back invalid, the reader lands on the list of errors (on full pages; a fragment never moves the focus).
+document.querySelector("[data-error-summary]")?.focus();
+
+// The small-screen menu closes with Escape and when the reader goes elsewhere.
+const menu = document.querySelector("[data-menu]");
+if (menu) {
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && menu.open) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+  document.addEventListener("click", (event) => {
+    if (menu.open && !menu.contains(event.target)) menu.open = false;
+  });
+}
+
+// A chip with data-inserts puts its text at the cursor of the field it names; without script its text is there to be copied.
+document.addEventListener("click", (event) => {
+  const chip = event.target.closest("[data-inserts]");
+  if (!chip) return;
+  const field = document.getElementById(chip.dataset.into);
+  if (!field) return;
+  field.setRangeText(chip.dataset.inserts, field.selectionStart, field.selectionEnd, "end");
+  field.focus();
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+});
+
+// "Copia" buttons exist only where the clipboard does.
+for (const button of document.querySelectorAll("[data-copies]")) {
+  if (!navigator.clipboard) continue;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(button.dataset.copies);
+    button.textContent = button.dataset.done;
+  });
+}
+
+// Fields that matter only for one choice: shown at once when the page loads, hidden by script while another choice is taken.
+function showChosen(group) {
+  const chosen = document.querySelector(`input[name="${group.dataset.shownFor}"]:checked`);
+  group.hidden = !chosen || chosen.value !== group.dataset.shownWhen;
+}
+for (const group of document.querySelectorAll("[data-shown-for]")) {
+  showChosen(group);
+  for (const input of document.querySelectorAll(`input[name="${group.dataset.shownFor}"]`)) {
+    input.addEventListener("change", () => showChosen(group));
+  }
+}
+
+// When a fragment cannot be refreshed (network away, server error) the page says so instead of going quietly stale.
+function sayStale(event) {
+  const note = event.target.closest("[data-stale]")?.querySelector("[data-stale-note]") ?? document.querySelector("[data-stale-note]");
+  if (note) note.hidden = false;
+}
+document.addEventListener("htmx:responseError", sayStale);
+document.addEventListener("htmx:sendError", sayStale);
+document.addEventListener("htmx:afterSwap", () => {
+  const note = document.querySelector("[data-stale-note]");
+  if (note) note.hidden = true;
+});
+
+// A hidden tab asks nothing: a poll due meanwhile is skipped, and the next one comes when the tab is seen again.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden && event.target.hasAttribute("data-poll")) event.preventDefault();
+});

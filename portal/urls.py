@@ -1,0 +1,36 @@
+"""The portal's addresses, in Italian as its pages are. No address ever carries a fiscal code."""
+
+from django.urls import path
+from django.views.i18n import set_language
+
+from portal.views import approval, compose, home, io_services, message_actions, message_detail, message_list, sign_in
+from portal.views import help as help_pages
+
+app_name = "portal"
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("accesso/", sign_in.SignIn.as_view(), name="login"),
+    path("uscita/", sign_in.SignOut.as_view(), name="logout"),
+    path("lingua/", set_language, name="set_language"),
+    path("aiuto/", help_pages.guide, name="guide"),
+    path("aiuto/stati/", help_pages.states, name="states"),
+    path("accessibilita/", help_pages.accessibility, name="accessibility"),
+    path("privacy/", help_pages.privacy, name="privacy"),
+    path("messaggi/", message_list.message_list, name="messages"),
+    path("messaggi/cerca/", message_list.search_recipient, name="search_recipient"),
+    path("messaggi/incerti/", message_list.uncertain_list, name="uncertain"),
+    path("messaggi/nuovo/", compose.choose, name="compose"),
+    path("messaggi/nuovo/<int:pk>/servizio/", compose.choose, name="compose_choose"),
+    path("messaggi/nuovo/<int:pk>/contenuto/", compose.content, name="compose_content"),
+    path("messaggi/nuovo/<int:pk>/anteprima/", compose.preview, name="compose_preview"),
+    path("messaggi/nuovo/<int:pk>/conferma/", compose.confirm, name="compose_confirm"),
+    path("messaggi/<int:pk>/", message_detail.message_page, name="message"),
+    path("messaggi/<int:pk>/avanzamento/", message_detail.progress, name="progress"),
+    path("messaggi/<int:pk>/codice-fiscale/", message_detail.reveal, name="reveal"),
+    path("messaggi/<int:pk>/annulla/", message_actions.cancel, name="cancel"),
+    path("messaggi/<int:pk>/arrivato/", message_actions.arrived, name="arrived"),
+    path("messaggi/<int:pk>/invia-di-nuovo/", message_actions.resend, name="resend"),
+    path("messaggi/<int:pk>/rimetti-in-coda/", message_actions.requeue, name="requeue"),
+    path("messaggi/<int:pk>/approvazione/", approval.approval, name="approval"),
+    path("servizi-io/<int:pk>/riprendi/", io_services.resume, name="resume"),
+]

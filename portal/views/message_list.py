@@ -1,0 +1,108 @@
+"""The list of messages, its filters, and the list of doubts."""
+
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from messaging.models import Message
+from messaging.states import Group
+from portal import searches
+from portal.forms.message_filters import MessageFilters, RecipientSearch
+from portal.message_search import address, chips, found
+from portal.paging import page_of, total_of
+from portal.problems import problems_of
+from portal.views.access import OperatorRequest, operator_page, require_somewhere
+from registry.permissions import Action, may_somewhere
+
+
+@operator_page
+@require_safe
+def message_list(request: OperatorRequest) -> HttpResponse:
+    """Everything that decides what is shown is in the query string, so that the address can be kept and shared."""
+    require_somewhere(request.user, Action.SEE_MESSAGES)
+    return _list_page(request, search_form=RecipientSearch())
+
+
+@operator_page
+@require_POST
+def search_recipient(request: OperatorRequest) -> HttpResponse:
+    """Keeps the fiscal code in the session and goes to the list by the id of the search."""
+    require_somewhere(request.user, Action.SEE_MESSAGES)
+    form = RecipientSearch(request.POST)
+    if not form.is_valid():
+        return _list_page(request, search_form=form, status=422)
+    search_id = searches.remember(request.session, form.cleaned_data["codice_fiscale"])
+    return redirect(address(reverse("portal:messages"), {"ricerca": search_id}))
+
+
+def _list_page(request: OperatorRequest, *, search_form: RecipientSearch, status: int = 200) -> HttpResponse:
+    path = reverse("portal:messages")
+    query = {key: str(value) for key, value in request.GET.items() if value}
+    form = MessageFilters(request.GET, user=request.user)
+    form.is_valid()  # a filter that cannot be read is told beside its field, and filters nothing
+    filters = form.cleaned_data
+    search_id = filters.get("ricerca")
+    taxcode = (searches.recall(request.session, search_id) or "") if search_id else None
+    rows = found(request.user, filters=filters, taxcode=taxcode)
+    page = page_of(rows, before=_id_in(query, "prima"), after=_id_in(query, "dopo"))
+    kept = {key: value for key, value in query.items() if key not in ("prima", "dopo")}
+    context = {
+        "section": "messages",
+        "form": form,
+        "search_form": search_form,
+        "invalid": bool(form.errors or search_form.errors),
+        "page": page,
+        "total": total_of(rows),
+        "newer_url": page.newer and address(path, {**kept, "dopo": page.newer}),
+        "older_url": page.older and address(path, {**kept, "prima": page.older}),
+        "chips": chips(filters, query=query, path=path, taxcode=taxcode),
+        "tabs": _tabs(path, kept, chosen=filters.get("gruppo", "")),
+        "is_filtered": bool(kept),
+        "path": path,
+        "problems": problems_of(request.user),
+        "may_compose": may_somewhere(request.user, Action.WRITE_DRAFTS),
+    }
+    return render(request, "portal/messages/list.html", context, status=status)
+
+
+def _tabs(path: str, query: dict[str, str], *, chosen: str) -> list[tuple[str, str, bool]]:
+    """(label, address, is chosen) of "all" and of each group; the other filters stay."""
+    others = {key: value for key, value in query.items() if key not in ("gruppo", "stato")}
+    groups = [
+        (str(group.label), address(path, {**others, "gruppo": group.value}), chosen == group.value) for group in Group
+    ]
+    return [("", address(path, others), not chosen), *groups]
+
+
+def _id_in(query: dict[str, str], name: str) -> int | None:
+    """An id of the query string; what is not one is as good as absent."""
+    value = query.get(name, "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else None
+
+
+@operator_page
+@require_safe
+def uncertain_list(request: OperatorRequest) -> HttpResponse:
+    """The messages whose request left and whose answer never came, for a person to settle."""
+    require_somewhere(request.user, Action.SEE_MESSAGES)
+    rows = (
+        Message.objects.visible_to(request.user)
+        .uncertain()
+        .select_related(
+            "content", "service_instance__service", "service_instance__organization", "service_instance__template"
+        )
+    )
+    query = {key: str(value) for key, value in request.GET.items() if value}
+    page = page_of(rows, before=_id_in(query, "prima"), after=_id_in(query, "dopo"))
+    path = reverse("portal:uncertain")
+    settleable = Message.objects.visible_to(request.user, action=Action.SETTLE_DOUBTS)
+    context = {
+        "section": "uncertain",
+        "page": page,
+        "total": total_of(rows),
+        "newer_url": page.newer and address(path, {"dopo": page.newer}),
+        "older_url": page.older and address(path, {"prima": page.older}),
+        "settleable": set(settleable.filter(pk__in=[row.pk for row in page.rows]).values_list("pk", flat=True)),
+    }
+    return render(request, "portal/messages/uncertain.html", context)

@@ -1,0 +1,74 @@
+"""How values read on a page: masked fiscal codes, amounts, moments. Plain text in, plain text out; no markup here."""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from django.utils import formats, timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+# Times are those of the clock on the wall of an Italian office, whatever the server thinks.
+HIDDEN = "•"
+NARROW = "\N{NO-BREAK SPACE}"
+
+
+def masked(taxcode: str) -> str:
+    """`RSSMRA••••••501U`: enough to recognise a person one already knows, not enough to learn the code."""
+    if len(taxcode) < 16:
+        return HIDDEN * len(taxcode)
+    return taxcode[:6] + HIDDEN * 6 + taxcode[-4:]
+
+
+def euro(cents: int) -> str:
+    """`1.234,50 €` in Italian: always two decimals, grouped as the reader's language does."""
+    amount = formats.number_format(Decimal(cents) / 100, decimal_pos=2, use_l10n=True, force_grouping=True)
+    return f"{amount}{NARROW}€"
+
+
+def count(number: int) -> str:
+    """`1.980`"""
+    return str(formats.number_format(number, use_l10n=True, force_grouping=True))
+
+
+def _in_sentence(text: str) -> str:
+    """Django gives Italian days and months a capital; inside a sentence they have none."""
+    return text.lower() if (get_language() or "").startswith("it") else text
+
+
+def date_of(day: date) -> str:
+    """`7 luglio 2025`"""
+    return _in_sentence(formats.date_format(day, "j F Y"))
+
+
+def clock(at: datetime) -> str:
+    """Hours and minutes in Rome: `9:00`."""
+    return formats.date_format(timezone.localtime(at), "G:i")
+
+
+def day(at: datetime) -> str:
+    """`lunedì 7 luglio 2025`, in Rome."""
+    return _in_sentence(formats.date_format(timezone.localtime(at), "l j F Y"))
+
+
+def moment(at: datetime, *, now: datetime) -> str:
+    """When, as a person would say it: `oggi alle 9:00`, `domani alle 9:00`, else the date with the time."""
+    local, today = timezone.localtime(at), timezone.localtime(now).date()
+    values = {"time": clock(at), "date": _in_sentence(formats.date_format(local, "j F Y"))}
+    if local.date() == today:
+        return _("oggi alle %(time)s") % values
+    if local.date() == today + timedelta(days=1):
+        return _("domani alle %(time)s") % values
+    if local.date() == today - timedelta(days=1):
+        return _("ieri alle %(time)s") % values
+    return _("%(date)s alle %(time)s") % values
+
+
+def full_moment(at: datetime) -> str:
+    """`lunedì 7 luglio 2025 alle 9:00`: nothing left to guess, for confirmations."""
+    return _("%(day)s alle %(time)s") % {"day": day(at), "time": clock(at)}
+
+
+def exact_moment(at: datetime) -> str:
+    """To the second, with the zone: `7 luglio 2025, 9:00:03 (CEST)`, to compare with logs of others."""
+    local = timezone.localtime(at)
+    return f"{_in_sentence(formats.date_format(local, 'j F Y, G:i:s'))} ({local.tzname()})"

@@ -1,0 +1,199 @@
+"""A person decides about one message: cancel it, settle a doubt, put it back in the queue, resume a service."""
+
+import pytest
+from django.utils import timezone
+
+from messaging.models import EventKind, IOService, Message, SuspensionReason
+from messaging.states import CANCELLABLE, Delivery, WaitingReason
+from tests import factories
+from tests.portal.visitor import Visitor, address
+
+pytestmark = pytest.mark.django_db
+
+
+def last_event(row: Message) -> tuple[str, str, object]:
+    event = row.events.latest("pk")
+    return event.kind, event.data.get("reason", ""), event.actor
+
+
+class TestCancel:
+    @pytest.mark.parametrize("state", sorted(CANCELLABLE - {Delivery.DRAFT}))
+    def test_stops_what_has_not_left_after_asking(self, cast: factories.Cast, sender: Visitor, state: Delivery) -> None:
+        row = factories.message_in(state, instance=cast.instance)
+        sender.get("cancel", row.pk)
+        assert "Annulla 1 messaggio" in sender.actions
+        row.refresh_from_db()
+        assert row.delivery_state == state
+
+        response = sender.post("cancel", row.pk, data={"motivo": "Numero sbagliato"})
+
+        row.refresh_from_db()
+        assert row.delivery_state == Delivery.CANCELLED
+        assert last_event(row) == (EventKind.CANCELLED, "Numero sbagliato", cast.sender)
+        sender.follow(response)
+        assert "Messaggio annullato: non partirà." in sender.main.text
+
+    @pytest.mark.parametrize("state", sorted(set(Delivery) - CANCELLABLE))
+    def test_too_late_says_so_and_changes_nothing(self, cast: factories.Cast, sender: Visitor, state: Delivery) -> None:
+        row = factories.message_in(state, instance=cast.instance)
+        response = sender.post("cancel", row.pk)
+        row.refresh_from_db()
+        assert row.delivery_state == state
+        sender.follow(response)
+        assert "non abbiamo fatto nulla" in sender.main.text
+
+    def test_who_only_writes_may_delete_a_draft_and_nothing_else(self, cast: factories.Cast) -> None:
+        editor = Visitor(cast.editor)
+        draft = factories.message_in(Delivery.DRAFT, instance=cast.instance)
+        editor.post("cancel", draft.pk)
+        draft.refresh_from_db()
+        assert draft.delivery_state == Delivery.CANCELLED
+        planned = factories.message(instance=cast.instance)
+        editor.post("cancel", planned.pk, expect=403)
+        planned.refresh_from_db()
+        assert planned.delivery_state == Delivery.SCHEDULED
+
+
+class TestUncertainList:
+    def test_is_usually_empty_and_says_so(self, sender: Visitor) -> None:
+        sender.get("uncertain")
+        assert "Nessun messaggio da decidere" in sender.main.text
+
+    def test_lists_the_doubts_with_the_exact_time_of_the_request(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
+        factories.message(instance=cast.instance)
+        sender.get("uncertain")
+        rows = sender.main.one("tbody").all("tr")
+        assert len(rows) == 1
+        assert row.marked_at is not None
+        assert rows[0].one("time").attributes["datetime"] == timezone.localtime(row.marked_at).isoformat(
+            timespec="seconds"
+        )
+        assert [link.attributes["href"] for link in rows[0].all("a", class_="btn")] == [
+            address("arrived", row.pk),
+            address("resend", row.pk),
+        ]
+        assert row.taxcode not in sender.main.text
+
+    def test_who_may_not_settle_is_told_which_role_may(self, cast: factories.Cast) -> None:
+        factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
+        viewer = Visitor(cast.viewer)
+        viewer.get("uncertain")
+        assert "Serve il ruolo Invio" in viewer.main.text
+        assert not viewer.main.one("table").all("a", class_="btn")
+
+    def test_a_stranger_sees_none(self, cast: factories.Cast) -> None:
+        factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
+        stranger = Visitor(cast.stranger)
+        stranger.get("uncertain")
+        assert not stranger.main.all("table")
+
+
+class TestSettle:
+    def test_it_arrived(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
+        sender.get("arrived", row.pk)
+        assert sender.main.all("time")
+        sender.post("arrived", row.pk, data={"motivo": "Lo vedo nel back office di IO"})
+        row.refresh_from_db()
+        assert (row.delivery_state, row.is_taken_as_arrived) == (Delivery.SENT, True)
+        assert last_event(row) == (EventKind.SETTLED_ARRIVED, "Lo vedo nel back office di IO", cast.sender)
+
+    def test_send_it_again_knowing_that_it_may_double(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
+        sender.get("resend", row.pk)
+        assert "Il cittadino potrebbe averlo già." in sender.main.text
+        sender.post("resend", row.pk, data={"motivo": "Non risulta su IO", "consapevole": "on"})
+        row.refresh_from_db()
+        assert row.delivery_state == Delivery.SCHEDULED
+        assert last_event(row) == (EventKind.SETTLED_RESEND, "Non risulta su IO", cast.sender)
+
+    @pytest.mark.parametrize(
+        ("route", "data"),
+        [
+            ("arrived", {}),
+            ("arrived", {"motivo": "   "}),
+            ("arrived", {"motivo": "x" * 501}),
+            ("resend", {"motivo": "Non risulta"}),
+            ("resend", {"consapevole": "on"}),
+        ],
+    )
+    def test_without_a_reason_or_the_tick_nothing_happens(
+        self, cast: factories.Cast, sender: Visitor, route: str, data: dict[str, str]
+    ) -> None:
+        row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
+        sender.post(route, row.pk, data=data, expect=422)
+        assert sender.errors
+        assert sender.title.startswith("Errore:")
+        row.refresh_from_db()
+        assert row.delivery_state == Delivery.UNCERTAIN
+
+    @pytest.mark.parametrize("route", ["arrived", "resend"])
+    @pytest.mark.parametrize("state", sorted(set(Delivery) - {Delivery.UNCERTAIN}))
+    def test_what_is_no_longer_in_doubt_is_left_alone(
+        self, cast: factories.Cast, sender: Visitor, route: str, state: Delivery
+    ) -> None:
+        row = factories.message_in(state, instance=cast.instance)
+        response = sender.post(route, row.pk, data={"motivo": "x", "consapevole": "on"})
+        assert response["Location"] == address("message", row.pk)
+        row.refresh_from_db()
+        assert row.delivery_state == state
+        assert not row.events.exists()
+
+
+class TestRequeue:
+    def test_one_set_aside_goes_back_after_the_others(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = factories.message(instance=cast.instance, waiting_reason=WaitingReason.SET_ASIDE)
+        other = factories.message(instance=cast.instance, waiting_reason=WaitingReason.SET_ASIDE)
+        sender.get("requeue", row.pk)
+        sender.post("requeue", row.pk)
+        row.refresh_from_db()
+        other.refresh_from_db()
+        assert (row.waiting_reason, other.waiting_reason) == ("", WaitingReason.SET_ASIDE)
+        assert last_event(row)[0] == EventKind.REQUEUED
+
+    def test_one_that_is_not_set_aside_is_left_alone(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = factories.message(instance=cast.instance)
+        sender.follow(sender.post("requeue", row.pk))
+        assert "non abbiamo fatto nulla" in sender.main.text
+
+
+def suspended(io_service: IOService) -> IOService:
+    io_service.suspended_at = timezone.now()
+    io_service.suspended_reason = SuspensionReason.KEY_REFUSED
+    io_service.suspended_detail = "Access denied due to invalid subscription key"
+    io_service.save()
+    return io_service
+
+
+class TestResume:
+    def test_starts_again_and_says_how(self, cast: factories.Cast) -> None:
+        io_service = suspended(cast.instance.io_service)
+        visitor = Visitor(cast.configurator)
+        visitor.get("resume", io_service.pk)
+        assert "Access denied due to invalid subscription key" in visitor.main.text
+        visitor.post("resume", io_service.pk)
+        io_service.refresh_from_db()
+        assert io_service.suspended_at is None
+        assert io_service.is_probing
+
+    @pytest.mark.parametrize("role", ["viewer", "editor", "sender", "approver", "administrator"])
+    def test_needs_the_configuring_role(self, cast: factories.Cast, role: str) -> None:
+        io_service = suspended(cast.instance.io_service)
+        Visitor(getattr(cast, role)).post("resume", io_service.pk, expect=403)
+        io_service.refresh_from_db()
+        assert io_service.suspended_at is not None
+
+    def test_needs_it_on_every_use_of_the_io_service(self, cast: factories.Cast) -> None:
+        io_service = suspended(cast.instance.io_service)
+        factories.service_instance(organization=cast.instance.organization, io_service=io_service)
+        Visitor(cast.configurator).get("resume", io_service.pk, expect=404)
+
+    def test_that_of_another_ente_does_not_exist(self, cast: factories.Cast) -> None:
+        io_service = suspended(cast.instance.io_service)
+        Visitor(cast.stranger).get("resume", io_service.pk, expect=404)
+
+    def test_a_second_time_says_that_it_was_done(self, cast: factories.Cast) -> None:
+        visitor = Visitor(cast.configurator)
+        for _attempt in range(2):
+            assert visitor.post("resume", cast.instance.io_service.pk)["Location"] == address("messages")
