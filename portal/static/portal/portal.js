@@ -17,17 +17,6 @@ if (menu) {
   });
 }
 
-// A chip with data-inserts puts its text at the cursor of the field it names; without script its text is there to be copied.
-document.addEventListener("click", (event) => {
-  const chip = event.target.closest("[data-inserts]");
-  if (!chip) return;
-  const field = document.getElementById(chip.dataset.into);
-  if (!field) return;
-  field.setRangeText(chip.dataset.inserts, field.selectionStart, field.selectionEnd, "end");
-  field.focus();
-  field.dispatchEvent(new Event("input", { bubbles: true }));
-});
-
 // "Copia" buttons exist only where the clipboard does.
 for (const button of document.querySelectorAll("[data-copies]")) {
   if (!navigator.clipboard) continue;
