@@ -37,6 +37,11 @@ FIELD_AT: Final[Mapping[str, str]] = {
     "/payment/payee_taxcode": "ente_creditore",
     "/scheduled_expedition_date": "quando_data",
 }
+# Where one thing of the input is several fields: a fault in one of them must not make the others look wrong.
+PARTS_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "/payment": ("codice_avviso", "importo"),
+    "/due_date": ("scadenza_data", "scadenza_ora", "scadenza_volta"),
+}
 
 
 class ComposeForm(ItaliaForm):
@@ -205,10 +210,11 @@ class ComposeForm(ItaliaForm):
             found["scheduled_expedition_date"] = data["scheduled_at"].isoformat()
         if data.get("due_date"):
             found["due_date"] = data["due_date"].isoformat()
-        if self._text.has_payment and data.get("importo") is not None and data.get("codice_avviso"):
+        # What can be read of a notice is judged, even while its other half cannot.
+        notice = {"amount": data.get("importo"), "notice_number": data.get("codice_avviso") or None}
+        if self._text.has_payment and any(part is not None for part in notice.values()):
             found["payment"] = {
-                "amount": data["importo"],
-                "notice_number": data["codice_avviso"],
+                **{name: part for name, part in notice.items() if part is not None},
                 "invalid_after_due_date": data.get("non_valido_dopo", False),
             }
             if data.get("ente_creditore"):
@@ -255,6 +261,8 @@ class ComposeForm(ItaliaForm):
             field = self.field_of(finding.pointer, names=names)
             if field and not self.errors.keys().isdisjoint({field, f"volta_{field}"}):
                 continue  # the field already says what is wrong, in its own words
+            if not self.errors.keys().isdisjoint(PARTS_OF.get(finding.pointer, ())):
+                continue  # likewise: one of its parts cannot be read, so the whole seems missing
             if finding.pointer == "/placeholders" and any(name in self.errors for name in self._names.values()):
                 continue  # likewise: a value left out has no place in the input
             self.add_error(field, ValidationError(finding.detail, code=finding.code))

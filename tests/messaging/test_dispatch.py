@@ -7,14 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, IntegrityError, connection
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
+from io_client.outcomes import Accepted, Unavailable
 from messaging import dispatching, engine, lanes, marking, moving
 from messaging.composing import cancel
-from messaging.dispatching import dispatch
+from messaging.dispatching import Slice, dispatch
 from messaging.engine import stopping
 from messaging.models import ActiveKey, EventKind, IOService, Message, ServiceInstance, SuspensionReason
-from messaging.recording import record_sends
+from messaging.pacing import pacer
+from messaging.recording import ProfileAnswer, SendAnswer, record_sends
 from messaging.states import WAITING, Delivery, Priority, WaitingReason
 from registry.models import Lane
 from sealed.boxes import Sealed
@@ -316,6 +318,24 @@ class TestManyWorkers:
             assert fresh(row).delivery_state == Delivery.SENT
             assert events(row).count(EventKind.MARKED) == events(row).count(EventKind.SENT) == 1
 
+    @pytest.mark.postgresql
+    @pytest.mark.django_db(transaction=True)
+    def test_a_row_held_by_a_process_that_stands_still_delays_no_other(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dispatching, "SLICE_SECONDS", 0.5)
+        instance = factories.service_instance()
+        held, other = (
+            factories.message_in(Delivery.RECIPIENT_ALLOWED, instance=instance, taxcode=code) for code in codes(2)
+        )
+        with transaction.atomic():
+            Message.objects.select_for_update().get(pk=held.pk)
+            assert at_once(dispatch) == [1]
+        assert fresh(other).delivery_state == Delivery.SENT
+        assert fresh(held).delivery_state == Delivery.RECIPIENT_ALLOWED
+        dispatch()
+        assert fresh(held).delivery_state == Delivery.SENT
+
     @pytest.mark.django_db(transaction=True)
     def test_two_at_once_share_the_accounts(self, io: StandIn) -> None:
         rows = [factories.message(taxcode=code) for code in codes(6)]
@@ -446,6 +466,20 @@ class TestDatabaseThatFails:
         dispatch()
         assert fresh(row).delivery_state == Delivery.SENT
         assert events(row) == FACTS_OF_A_SENT_MESSAGE
+
+    @pytest.mark.django_db(transaction=True)
+    def test_between_profiles_and_sends_does_not_record_the_profiles_again(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked, sending = factories.message(), factories.message_in(Delivery.SENDING)
+        monkeypatch.setattr(dispatching, "record_sends", Flaky(record_sends, failures=1))
+        assert sending.attempt_id is not None
+        Slice([], holder=uuid.uuid4(), motor=engine.engine(), pace=pacer())._record(
+            [ProfileAnswer(asked.pk, service_of(asked).pk, Unavailable("HTTP 503"))],
+            [SendAnswer(sending.pk, service_of(sending).pk, sending.attempt_id, Accepted("ID"), datetime.now(UTC))],
+        )
+        assert fresh(asked).retries == 1
+        assert fresh(sending).delivery_state == Delivery.SENT
 
     @pytest.mark.django_db(transaction=True)
     def test_for_too_long_leaves_the_rows_to_the_sweep(self, io: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

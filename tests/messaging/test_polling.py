@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from messaging.models import ActiveKey, EventKind, IOService, Message, MessageEvent, ServiceInstance, SuspensionReason
 from messaging.pacing import depth, pacer
@@ -389,6 +390,15 @@ class TestTogether:
         ids = [request.path.rsplit("/", 1)[-1] for request in io.requests]
         assert sorted(ids) == sorted(row.appio_message_id for row in rows)
         assert MessageEvent.objects.filter(kind=EventKind.STATUS).count() == 15
+
+    @pytest.mark.postgresql
+    @pytest.mark.django_db(transaction=True)
+    def test_one_that_another_is_claiming_is_left_to_it_without_waiting(self, io: StandIn) -> None:
+        row = followed()
+        with transaction.atomic():
+            Message.objects.select_for_update().get(pk=row.pk)
+            assert at_once(poll) == [0]
+        assert io.requests == []
 
     @pytest.mark.django_db(transaction=True)
     def test_a_slow_answer_keeps_no_other_waiting(self, io: StandIn) -> None:

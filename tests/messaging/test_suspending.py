@@ -1,5 +1,7 @@
 """A service that IO refuses is suspended, not its messages: they wait, a person mends it, they leave in a wise order."""
 
+import itertools
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -192,20 +194,19 @@ class TestResume:
             factories.message_in(Delivery.RECIPIENT_ALLOWED, instance=instance, sender=sender, taxcode=code)
         suspend(instance.io_service_id, reason=SuspensionReason.KEY_REFUSED, detail="", at=AT)
         resume(service(instance), by=person, at=AT)
-        under_way: list[int] = []
+        began: list[float] = []
 
         def answer(request: Request) -> Canned:
-            under_way.append(io.count("send") - answered[0])
-            answered[0] += 1
+            began.append(time.monotonic())
             # Refused four times for the recipient alone, which ends the message and says nothing of the service.
-            if answered[0] <= 4:
-                return Canned(403, body={"status": 403, "title": "Recipient forbidden"})
+            if len(began) <= 4:
+                return Canned(403, body={"status": 403, "title": "Recipient forbidden"}, delay=0.1)
             return Canned(201, delay=0.1)
 
-        answered = [0]
         io.answer("send", answer)
         dispatch()
-        assert under_way[:5] == [1, 1, 1, 1, 1]
+        # Each begins after the one before was answered, up to the first that comes after an acceptance.
+        assert all(after - before >= 0.1 for before, after in itertools.pairwise(began[:6]))
         assert len(io.accepted) == 8
         assert service(instance).is_probing is False
 

@@ -140,6 +140,13 @@ class TestWriting:
             assert field.attributes["aria-invalid"] == "true"
             assert f"id_{name}_error" in field.attributes["aria-describedby"]
 
+    def test_an_amount_that_cannot_be_read_makes_no_other_field_look_wrong(
+        self, cast: factories.Cast, sender: Visitor
+    ) -> None:
+        draft = start(sender, cast.instance)
+        write(sender, draft, expect=422, importo="1.062,12")
+        assert [error.split(":")[0] for error in sender.errors] == ["Importo in euro"]
+
     def test_refreshing_the_preview_calls_nothing_missing(self, cast: factories.Cast, sender: Visitor) -> None:
         draft = start(sender, cast.instance)
         write(sender, draft, button="anteprima", expect=200, codice_fiscale=None, importo="boh")
