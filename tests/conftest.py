@@ -57,6 +57,8 @@ environment.enter(os.environ, data_dir=DATA_DIR, database_url=DATABASE_URL, redi
 from django.conf import settings  # noqa: E402  (only now do the settings find their environment)
 
 assert settings.DATABASES  # pytest-django sets Django up only where the settings have been read
+# The cast signs in for many tests; how slowly a password is hashed is not what they test.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

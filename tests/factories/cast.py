@@ -25,7 +25,7 @@ def user(principal: str | None = None, **fields: Any) -> User:
 
 @functools.cache
 def _hashed_password() -> str:
-    """Hashed once for everybody: the honest hash takes a good part of a second."""
+    """Hashed once for everybody."""
     return make_password(PASSWORD)
 
 

@@ -61,11 +61,6 @@ def open_desk(browser: Browser) -> Iterator[OpenDesk]:
         context.close()
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: object) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
-
-
 @pytest.fixture
 def io(settings: object) -> Iterator[StandIn]:
     """IO, played on loopback; the verbs called by the test talk to it."""

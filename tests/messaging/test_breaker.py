@@ -186,6 +186,14 @@ class TestWhileOpen:
         assert lane.probes_failed == 1
         assert 5 < seconds_from_now(lane.probe_at) <= 10
 
+    def test_a_probe_that_is_due_waits_for_its_call_where_the_bucket_is_empty(
+        self, waiting: list[Message], io: StandIn
+    ) -> None:
+        opened(waiting[0], probe_in=-1)
+        io.answer("profile", Canned(503))
+        assert dispatch() == 1
+        assert io.count("profile") == 1
+
     def test_a_probe_answered_lets_one_message_try_and_its_success_all_the_others(
         self, waiting: list[Message], io: StandIn
     ) -> None:

@@ -15,12 +15,6 @@ if TYPE_CHECKING:
     from tests.portal.visitor import Visitor
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: object) -> None:
-    """A whole cast signs in for nearly every test; how slowly a password is hashed is not what they test."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
-
-
 @pytest.fixture
 def instance(db: None) -> "ServiceInstance":
     """The template of the foundation's example: one placeholder, a payment, a due date."""
