@@ -3,6 +3,7 @@
 Nobody configured anything, so secrets are made, and, unless IO_API_BASE_URL names another IO, the sandbox is our IO.
 """
 
+import os
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -23,6 +24,8 @@ def stop(sentence: str) -> None:
 
 def prepare(environ: MutableMapping[str, str]) -> None:
     """Fill in what is missing; exits with one sentence when it cannot."""
+    # Whatever this process writes (database, journal, sandbox) is its owner's alone.
+    os.umask(0o077)
     try:
         data_dir = Path(env_str("DATA_DIR") or Path(__file__).resolve().parent.parent / "data").expanduser().resolve()
         local_secrets.ensure(data_dir)

@@ -44,7 +44,8 @@ def read(data_dir: Path, name: str) -> str:
 def ensure(data_dir: Path) -> None:
     """Make what is missing. Raises DataDirUnusable."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        # The database holds citizens' data: no other user of this machine has any business here.
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder(data_dir).mkdir(mode=0o700, exist_ok=True)
         for name, make in MAKERS.items():
             path = folder(data_dir) / name

@@ -20,4 +20,6 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "poll": _every(1.0, "messaging.poll"),
     # A request whose process died is shown in doubt soon after its lease.
     "sweep": _every(2.0, "messaging.sweep"),
+    # Sessions hold what was searched for: over is gone. Hourly, since the embedded clock forgets when it last did.
+    "clear_sessions": _every(3600.0, "govio_portal.clear_sessions"),
 }

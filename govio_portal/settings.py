@@ -263,6 +263,8 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django.server": {"level": "WARNING"},
+        # A form with a mistake is no event of the installation; what breaks still is.
+        "django.request": {"level": "ERROR"},
         "waitress.queue": {"level": "ERROR"},
         # Starting is announced by our own lines; "no hostname" is what a broker in memory looks like.
         "celery.beat": {"level": "WARNING"},

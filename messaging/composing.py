@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
-from messaging.models import EventKind, IdempotencyKey, Message, MessageContent, ServiceInstance
+from messaging.models import EventKind, IdempotencyKey, Message, MessageContent, MessageEvent, ServiceInstance
 from messaging.moving import StateConflict, move, record
 from messaging.states import CANCELLABLE, Delivery, Priority
 from messaging.validating import SendingRules, ValidMessage, Verdict, validate
@@ -232,13 +232,19 @@ def save_draft(
         MessageContent.objects.filter(message=draft).update(
             version=instance.template.current_version, draft_form=dict(form)
         )
+        if not _has_prepared(draft, by):
+            # Whoever put a hand to it is on record, and may not approve it.
+            record([draft.pk], kind=EventKind.DRAFTED, at=at, by=by)
     return Message.objects.get(pk=draft.pk)
 
 
-def fingerprint(valid: ValidMessage) -> str:
-    """What a person saw in the preview, as one word to hand back on confirming."""
+def fingerprint(valid: ValidMessage, *, instance: ServiceInstance, at: datetime) -> str:
+    """What a person saw before confirming, as one word to hand back: who, what, through whom, when, how much."""
     payment = valid.payment
     seen = (
+        instance.pk,
+        # "As soon as possible" is another instant each time one looks.
+        valid.scheduled_at.isoformat() if valid.scheduled_at > at else "now",
         valid.taxcode,
         valid.subject,
         valid.markdown,
@@ -264,7 +270,7 @@ def confirm_draft(
     verdict = check(data, instance=instance, amount_unit=amount_unit, at=at)
     if verdict.message is None:
         raise ComposeRefused(verdict)
-    if seen is not None and seen != fingerprint(verdict.message):
+    if seen is not None and seen != fingerprint(verdict.message, instance=instance, at=at):
         raise PreviewOutdated
     asks = instance.needs_approval
     with transaction.atomic():
@@ -296,8 +302,21 @@ def confirm_draft(
 # --- people's decisions before sending -----------------------------------------------------------------------------
 
 
+# Who did any of these to a message has prepared it.
+PREPARING = (EventKind.COMPOSED, EventKind.DRAFTED, EventKind.SUBMITTED)
+
+
 class OwnMessage(Exception):
     """Whoever prepared a message may not approve it."""
+
+
+def _has_prepared(message: Message, person: User) -> bool:
+    return message.events.filter(kind__in=PREPARING, actor=person).exists()
+
+
+def is_own(message: Message, *, by: User) -> bool:
+    """Whether this person prepared it, alone or with others: then another must approve it."""
+    return message.sender_id == by.pk or _has_prepared(message, by)
 
 
 def reading_of(message: Message) -> str:
@@ -313,8 +332,9 @@ def approve(message: Message, *, by: User, at: datetime, read: str) -> None:
     """
     if read != reading_of(message):
         raise StateConflict
-    if message.sender_id == by.pk:
+    if is_own(message, by=by):
         raise OwnMessage
+    prepared = MessageEvent.objects.filter(message=OuterRef("pk"), kind__in=PREPARING, actor=by)
     with transaction.atomic():
         moved = move(
             [message.pk],
@@ -323,15 +343,20 @@ def approve(message: Message, *, by: User, at: datetime, read: str) -> None:
             sources=[Delivery.PENDING_APPROVAL],
             at=at,
             by=by,
-            condition=Q(updated_at=message.updated_at) & ~Q(sender=by),
+            condition=Q(updated_at=message.updated_at) & ~Q(sender=by) & ~Q(Exists(prepared)),
         )
         if not moved:
             raise StateConflict
         nudge_on_commit()
 
 
-def refuse(message: Message, *, by: User, at: datetime, reason: str) -> None:
-    """Give a message back as a draft, with the reason. Raises StateConflict when it is no longer waiting for approval."""
+def refuse(message: Message, *, by: User, at: datetime, reason: str, read: str) -> None:
+    """Give a message back as a draft, with the reason.
+
+    Raises StateConflict when it is no longer waiting for approval, or no longer what was read (`reading_of`).
+    """
+    if read != reading_of(message):
+        raise StateConflict
     moved = move(
         [message.pk],
         to=Delivery.DRAFT,
@@ -340,6 +365,7 @@ def refuse(message: Message, *, by: User, at: datetime, reason: str) -> None:
         at=at,
         by=by,
         data={"reason": reason},
+        condition=Q(updated_at=message.updated_at),
     )
     if not moved:
         raise StateConflict
@@ -351,7 +377,8 @@ def cancel(message: Message, *, by: User, at: datetime, reason: str = "") -> Non
         [message.pk],
         to=Delivery.CANCELLED,
         kind=EventKind.CANCELLED,
-        sources=CANCELLABLE,
+        # Stopping what was confirmed needs another right than throwing a draft away: one must not become the other.
+        sources=[Delivery.DRAFT] if message.delivery is Delivery.DRAFT else CANCELLABLE - {Delivery.DRAFT},
         at=at,
         by=by,
         data={"reason": reason} if reason else None,

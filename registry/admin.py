@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.contrib.auth.models import Group
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -133,7 +134,21 @@ class ConsumerKeyAdmin(_ConsumerKeyAdmin):
     def save_model(self, request: HttpRequest, obj: ConsumerKey, form: Any, change: bool) -> None:  # noqa: FBT001  (Django's signature)
         issued, clear = ConsumerKey.issue(obj.consumer, scopes=list(obj.scopes), expires_at=obj.expires_at)
         obj.pk, obj.prefix = issued.pk, issued.prefix
-        messages.warning(request, _("Copia adesso la chiave, non sarà più mostrata: %(key)s") % {"key": clear})
+        self._shown_once = clear
+
+    def response_add(
+        self, request: HttpRequest, obj: ConsumerKey, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        # In the answer itself: a notice would carry the key through a cookie.
+        context = {
+            **self.admin_site.each_context(request),
+            "key": self._shown_once,
+            "title": _("Chiave creata"),
+            "row": obj,
+        }
+        answer = TemplateResponse(request, "admin/registry/consumerkey/issued.html", context)
+        answer["Cache-Control"] = "no-store"
+        return answer
 
     @admin.action(description=_("Revoca le chiavi scelte"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: Any) -> None:

@@ -8,6 +8,7 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -176,6 +177,11 @@ def _decode(text: str, *, model: type[Model], sort: Sort) -> Cursor | None:
             return None
         if not all(type(number) is int and 0 <= number < 2**63 for number in (row_id, position)):
             return None
-        return Cursor(model._meta.get_field(field).to_python(value), row_id, position)  # type: ignore[union-attr]
-    except (ValueError, TypeError, binascii.Error, RecursionError, ValidationError):
+        last = model._meta.get_field(field).to_python(value)  # type: ignore[union-attr]
+        if isinstance(last, datetime):
+            if last.tzinfo is None:
+                return None
+            last = last.astimezone(UTC)
+        return Cursor(last, row_id, position)
+    except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError, ValidationError):
         return None

@@ -37,7 +37,9 @@ class IOService(models.Model):
     require_secure_channels = models.BooleanField(_("canali sicuri"), default=False)
 
     suspended_at = models.DateTimeField(_("sospeso dal"), null=True, blank=True, editable=False)
-    suspended_reason = models.CharField(max_length=32, choices=SuspensionReason.choices, blank=True, editable=False)
+    suspended_reason = models.CharField(
+        _("motivo della sospensione"), max_length=32, choices=SuspensionReason.choices, blank=True, editable=False
+    )
     # IO's own words, so that whoever fixes it need not ask us.
     suspended_detail = models.TextField(blank=True, editable=False)
     # After a resume: one message at a time until one is accepted.

@@ -49,7 +49,10 @@ def sign_in_first(request: HttpRequest) -> HttpResponse:
     """To the sign-in page and back. A fragment sends the whole page there, instead of showing a form inside a box."""
     if not is_fragment(request):
         return redirect_to_login(request.get_full_path())
-    shown = urlsplit(request.headers.get("HX-Current-URL", ""))
+    try:
+        shown = urlsplit(request.headers.get("HX-Current-URL", ""))
+    except ValueError:  # whatever a client writes there
+        shown = urlsplit("")
     response = HttpResponse(status=204)
     back = shown.path + (f"?{shown.query}" if shown.query else "")
     response["HX-Redirect"] = f"{reverse('portal:login')}?{urlencode({'next': back or '/'})}"

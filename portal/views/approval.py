@@ -26,14 +26,15 @@ def approval(request: OperatorRequest, pk: int) -> HttpResponse:
         messages.warning(request, _("Questo messaggio non attende più un’approvazione. Qui vedi com’è ora."))
         return redirect("portal:message", pk)
     refuses = request.method == "POST" and request.POST.get("decisione") == "no"
+    read = request.POST.get("letto", "")
     form = RefuseForm(request.POST if refuses else None)
     try:
         if refuses and form.is_valid():
-            composing.refuse(message, by=request.user, at=timezone.now(), reason=form.cleaned_data["motivo"])
+            composing.refuse(message, by=request.user, at=timezone.now(), reason=form.cleaned_data["motivo"], read=read)
             messages.success(request, _("Non approvato: è tornato una bozza, con il tuo motivo."))
             return redirect("portal:message", pk)
         if request.method == "POST" and request.POST.get("decisione") == "si":
-            composing.approve(message, by=request.user, at=timezone.now(), read=request.POST.get("letto", ""))
+            composing.approve(message, by=request.user, at=timezone.now(), read=read)
             messages.success(request, _("Approvato."))
             return redirect("portal:message", pk)
     except composing.OwnMessage:
@@ -51,7 +52,7 @@ def approval(request: OperatorRequest, pk: int) -> HttpResponse:
         "preview": preview_of(message),
         "form": form,
         "invalid": bool(form.errors),
-        "is_own": message.sender_id == request.user.pk,
+        "is_own": composing.is_own(message, by=request.user),
         "read": composing.reading_of(message),
         "now": timezone.now(),
     }

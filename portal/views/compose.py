@@ -159,7 +159,7 @@ def confirm(request: OperatorRequest, pk: int) -> HttpResponse:
     checked = drafts.check(form, instance=instance, at=now)
     if checked.message is None:
         return redirect(f"{reverse('portal:compose_content', args=[pk])}?controlla=1")
-    seen = composing.fingerprint(checked.message)
+    seen = composing.fingerprint(checked.message, instance=instance, at=now)
     confirmation = ConfirmForm(
         request.POST if request.method == "POST" else None, seen=seen, is_overdue=checked.is_overdue
     )

@@ -4,7 +4,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from messaging.composing import OwnMessage, approve, cancel, compose, confirm_draft, reading_of, refuse, reveal
+from messaging.composing import (
+    OwnMessage,
+    approve,
+    cancel,
+    compose,
+    confirm_draft,
+    reading_of,
+    refuse,
+    reveal,
+    save_draft,
+)
 from messaging.dispatching import dispatch
 from messaging.models import EventKind, Message
 from messaging.moving import StateConflict
@@ -55,12 +65,23 @@ class TestApprove:
         assert fresh(pending).delivery_state == Delivery.PENDING_APPROVAL
         assert events(pending) == []
 
+    def test_whoever_put_a_hand_to_the_draft_may_not_even_if_another_confirmed_it(self) -> None:
+        instance = factories.service_instance(approval="always")
+        writer, confirmer = factories.user(), factories.user()
+        draft = save_draft({}, instance=instance, by=confirmer, at=AT)
+        save_draft({"cie": "CA000000AA"}, instance=instance, by=writer, at=AT, draft=draft)
+        row = confirm_draft(draft, DATA, by=confirmer, at=AT + MINUTE)
+        for person in (writer, confirmer):
+            with pytest.raises(OwnMessage):
+                say_yes(row, by=person)
+        say_yes(row, by=factories.user())
+
     def test_a_yes_to_another_text_than_the_one_that_was_read_is_refused(self, approver: User) -> None:
         """Read, given back by somebody else, changed, submitted again: the yes was to something else."""
         instance = factories.service_instance(approval="always")
         row = compose(DATA, instance=instance, by=factories.user(), amount_unit="euro", at=AT).message
         read = reading_of(row)
-        refuse(row, by=factories.user(), at=AT + MINUTE, reason="Manca il saluto")
+        refuse(row, by=factories.user(), at=AT + MINUTE, reason="Manca il saluto", read=reading_of(row))
         again = confirm_draft(row, DATA, by=row.sender, at=AT + 2 * MINUTE)
         for held in (row, again):
             with pytest.raises(StateConflict):
@@ -86,7 +107,7 @@ class TestApprove:
 
 class TestRefuse:
     def test_gives_it_back_as_a_draft_with_the_reason(self, pending: Message, approver: User) -> None:
-        refuse(pending, by=approver, at=AT, reason="Manca il saluto")
+        refuse(pending, by=approver, at=AT, reason="Manca il saluto", read=reading_of(pending))
         assert fresh(pending).delivery_state == Delivery.DRAFT
         assert events(pending) == [EventKind.REFUSED_BY_APPROVER]
         assert facts(pending) == {"reason": "Manca il saluto"}
@@ -99,7 +120,7 @@ class TestWhatIsNotWaitingForApproval:
         with pytest.raises(StateConflict):
             say_yes(row, by=approver)
         with pytest.raises(StateConflict):
-            refuse(row, by=approver, at=AT, reason="")
+            refuse(row, by=approver, at=AT, reason="", read=reading_of(row))
         assert fresh(row).delivery_state == state
         assert events(row) == []
 
@@ -108,7 +129,10 @@ class TestTwoApprovers:
     @pytest.mark.django_db(transaction=True)
     def test_a_yes_and_a_no_at_the_same_time_are_one_decision(self) -> None:
         pending, one, other = factories.message_in(Delivery.PENDING_APPROVAL), factories.user(), factories.user()
-        outcomes = at_once(lambda: say_yes(pending, by=one), lambda: refuse(pending, by=other, at=AT, reason="no"))
+        outcomes = at_once(
+            lambda: say_yes(pending, by=one),
+            lambda: refuse(pending, by=other, at=AT, reason="no", read=reading_of(pending)),
+        )
         assert outcomes.count(None) == 1
         assert len(events(pending)) == 1
 
@@ -159,3 +183,18 @@ class TestReveal:
         row = factories.message()
         reveal(row, by=approver, at=AT)
         assert row.taxcode not in str(facts(row))
+
+
+class TestRightsDoNotChangeHands:
+    def test_throwing_a_draft_away_does_not_stop_what_was_confirmed_meanwhile(self) -> None:
+        instance, person = factories.service_instance(), factories.user()
+        read = save_draft({}, instance=instance, by=person, at=AT)
+        confirm_draft(read, DATA, by=person, at=AT + MINUTE)
+        with pytest.raises(StateConflict):
+            cancel(read, by=factories.user(), at=AT + MINUTE)
+        assert fresh(read).delivery_state == Delivery.SCHEDULED
+
+    def test_a_no_to_another_text_than_the_one_that_was_read_is_refused(self, pending: Message, approver: User) -> None:
+        with pytest.raises(StateConflict):
+            refuse(pending, by=approver, at=AT, reason="Manca il saluto", read="another reading")
+        assert fresh(pending).delivery_state == Delivery.PENDING_APPROVAL

@@ -1,6 +1,6 @@
 """Drafts: kept as typed, confirmed only as they were seen, and once."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from messaging.composing import (
     check,
     confirm_draft,
     fingerprint,
+    reading_of,
     refuse,
     save_draft,
 )
@@ -50,7 +51,7 @@ def draft(instance: ServiceInstance, person: User) -> Message:
 def seen(instance: ServiceInstance, data: object = DATA) -> str:
     verdict = check(data, instance=instance, amount_unit=AmountUnit.EURO, at=AT)
     assert verdict.message is not None
-    return fingerprint(verdict.message)
+    return fingerprint(verdict.message, instance=instance, at=LATER)
 
 
 class TestSave:
@@ -167,7 +168,7 @@ class TestConfirm:
     ) -> None:
         ServiceInstance.objects.update(approval=InstanceApproval.ALWAYS)
         row = confirm_draft(draft, DATA, by=person, at=LATER)
-        refuse(row, by=factories.user(), at=LATER, reason="Manca il saluto")
+        refuse(row, by=factories.user(), at=LATER, reason="Manca il saluto", read=reading_of(row))
         assert facts(row) == {"reason": "Manca il saluto"}
         assert fresh(row).content.draft_form == FORM
         save_draft(FORM, instance=instance, by=person, at=LATER, draft=row)
@@ -192,3 +193,27 @@ class TestConfirm:
         state, history = fresh(draft).delivery_state, events(draft)
         assert (state == Delivery.CANCELLED) == (EventKind.CANCELLED in history)
         assert history[-1] == (EventKind.CANCELLED if state == Delivery.CANCELLED else EventKind.SCHEDULED)
+
+
+class TestWhatWasSeen:
+    """Confirming is a yes to what the page showed: anything else shows the page again."""
+
+    def test_another_date_than_the_one_shown_is_not_confirmed(self, draft: Message, instance: ServiceInstance) -> None:
+        shown = {**DATA, "scheduled_expedition_date": "2027-01-10T08:00:00Z"}
+        with pytest.raises(PreviewOutdated):
+            confirm_draft(draft, DATA, by=draft.sender, at=LATER, seen=seen(instance, shown))
+
+    def test_another_service_than_the_one_shown_is_not_confirmed(
+        self, draft: Message, instance: ServiceInstance
+    ) -> None:
+        other = factories.service_instance(template=instance.template)
+        looked_at = seen(instance)
+        moved = save_draft(FORM, instance=other, by=draft.sender, at=LATER, draft=draft)
+        with pytest.raises(PreviewOutdated):
+            confirm_draft(moved, DATA, by=draft.sender, at=LATER, seen=looked_at)
+
+    def test_as_soon_as_possible_stays_the_same_while_time_passes(
+        self, draft: Message, instance: ServiceInstance
+    ) -> None:
+        at = LATER + timedelta(minutes=3)
+        assert confirm_draft(draft, DATA, by=draft.sender, at=at, seen=seen(instance)).scheduled_at == at

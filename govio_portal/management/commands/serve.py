@@ -72,7 +72,7 @@ class Command(BaseCommand):
     def _announce(self, secrets: demo.DemoSecrets, *, has_demo: bool) -> None:
         base = settings.PUBLIC_URL or f"http://{_shown(settings.HOST)}:{settings.PORT}"
         api = f"{base}/{settings.API_PREFIX}"
-        lines = ["", f"Portal: {base}/", f"API: {api}/"]
+        lines = ["", f"Portal: {base}/", f"API: {api}/", f"API document: {api}/schema/"]
         if settings.IO_IS_SANDBOX:
             lines.append(f"Sandbox: http://127.0.0.1:{settings.SANDBOX_PORT}/")
         if has_demo:
@@ -107,7 +107,13 @@ class _Processes:
         if settings.IO_IS_SANDBOX:
             self._sandbox = _start_sandbox(self._secrets)
         web = create_server(
-            application, host=settings.HOST, port=settings.PORT, threads=WEB_THREADS, ident="govio", **_proxy_options()
+            application,
+            host=settings.HOST,
+            port=settings.PORT,
+            threads=WEB_THREADS,
+            ident="govio",
+            max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1_048_576,
+            **_proxy_options(),
         )
         web_thread = threading.Thread(target=web.run, name="web", daemon=True)
         web_thread.start()
