@@ -23,6 +23,7 @@ from django.db import DataError, IntegrityError, NotSupportedError, ProgrammingE
 from django.db import Error as DatabaseFailed
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
 
 from io_client.outcomes import (
     OutcomeUnknown,
@@ -295,9 +296,10 @@ class Slice:
             try:
                 key = service.key.open()
             except SealBroken as broken:
-                key, detail = "", str(broken)
+                log.error("IO service %s: %s", service.pk, broken)
+                key, detail = "", gettext_noop("La chiave salvata non si può più aprire: inseriscila di nuovo.")
             else:
-                detail = "nessuna chiave inserita"
+                detail = gettext_noop("Nessuna chiave inserita.")
             if key:
                 keys[service.pk] = key
             else:
@@ -405,10 +407,11 @@ class Slice:
                 if sends:
                     record_sends(sends, at=datetime.now(UTC))
                 return
-            except DatabaseFailed as error:
+            except Exception as error:  # noqa: BLE001  (an answer of IO must not be lost by a fault of ours either)
                 connection.close()
-                if isinstance(error, FAULT_OF_A_ROW):
+                if isinstance(error, FAULT_OF_A_ROW) or not isinstance(error, DatabaseFailed):
                     # Something is wrong with one of them, not with the database: the others must not suffer.
+                    log.error("%s while recording: trying one by one", type(error).__name__)
                     self._record_singly(profiles, sends)
                     return
                 if time.monotonic() > patience:
@@ -428,7 +431,7 @@ class Slice:
     def _record_one(self, message: int, step: Callable[[], None]) -> None:
         try:
             step()
-        except DatabaseFailed as error:
+        except Exception as error:  # noqa: BLE001  (the sweep shows this one in doubt; the others are recorded)
             log.error("message %s: its answer could not be recorded: %s", message, type(error).__name__)
             connection.close()
 

@@ -47,8 +47,8 @@ def cents_of(number: object, *, unit: AmountUnit) -> int:
 
 
 def typed_cents(text: str) -> int:
-    """Euro cents of an amount in euro typed by a person (`145,50`, `145.5`, `145`); raises UnreadableAmount."""
-    typed = text.strip().removesuffix("€").strip()
+    """Euro cents of an amount in euro typed by a person (`145,50`, `145.5`, `€ 145`); raises UnreadableAmount."""
+    typed = text.strip().removeprefix("€").removesuffix("€").strip()
     if _GROUPED.fullmatch(typed):
         raise UnreadableAmount(
             "amount_grouped",

@@ -40,7 +40,10 @@ class Pacer(Protocol):
         """Up to `want` tokens for sending; `rate` in calls per second. While polls wait, their tenth is laid aside."""
 
     def take_for_polls(self, io_account: int, *, want: int, rate: float, sending_waits: bool) -> int:
-        """Up to `want` tokens for polls: all there are, or only what was laid aside for them while sending waits."""
+        """Up to `want` tokens for polls: all there are, or only what was laid aside for them while sending waits.
+
+        A full bucket is nobody's loss: whatever sending waits for, it is not tokens.
+        """
 
     def give_back(self, io_account: int, *, count: int) -> None:
         """Return tokens that turned out not to be needed."""
@@ -68,6 +71,9 @@ local use, cost = tonumber(ARGV[4]), tonumber(ARGV[5])
 local row = redis.call('HMGET', KEYS[1], 'tokens', 'polls', 'at')
 local tokens, polls, at = tonumber(row[1]) or 0, tonumber(row[2]) or 0, tonumber(row[3]) or now
 tokens = math.min(depth, tokens + math.max(0, now - at) * rate / 1000)
+if use == 3 and tokens >= depth then
+  use = 2
+end
 if use == 0 or use == 2 then
   tokens, polls = math.min(depth, tokens + polls), 0
 end
@@ -140,6 +146,8 @@ class DatabasePacer:
             now = max(lane.now, lane.refilled_at or lane.now)
             since = (now - (lane.refilled_at or now)).total_seconds()
             tokens, polls = min(depth(rate), lane.tokens + since * rate), lane.poll_tokens
+            if use is _Use.POLLS_WHILE_SENDING_WAITS and tokens >= depth(rate):
+                use = _Use.POLLS
             if use in (_Use.SENDING, _Use.POLLS):
                 tokens, polls = min(depth(rate), tokens + polls), 0.0
             if use is _Use.POLLS_WHILE_SENDING_WAITS:

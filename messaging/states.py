@@ -97,7 +97,9 @@ GROUP_OF: dict[Delivery, Group] = {
 EXPLANATION: dict[Delivery, Promise] = {
     Delivery.DRAFT: _("Non ancora confermato: nessuno lo ha ricevuto."),
     Delivery.PENDING_APPROVAL: _("Attende il via libera di un'altra persona."),
-    Delivery.SCHEDULED: _("Partirà alla data indicata; puoi ancora annullarlo."),
+    Delivery.SCHEDULED: _(
+        "Parte alla sua data, o appena possibile; fino ad allora chi ha il ruolo Invio può annullarlo."
+    ),
     Delivery.RECIPIENT_ALLOWED: _("Il cittadino è su IO e accetta messaggi da questo servizio."),
     Delivery.SENDING: _("Lo stiamo consegnando a IO."),
     Delivery.SENT: _("IO lo ha ricevuto e lo sta elaborando."),
@@ -196,21 +198,36 @@ class WaitingReason(models.TextChoices):
     NONE = "", _("Nessun motivo")
     UNAVAILABLE = "unavailable", _("IO non risponde: riproviamo da soli")
     THROTTLED = "throttled", _("IO chiede di rallentare: riparte da solo")
-    SUSPENDED = "suspended", _("Il servizio IO è sospeso: sistemalo e il messaggio riparte")
+    SUSPENDED = (
+        "suspended",
+        _("Il servizio IO è sospeso: parte dopo che chi ha il ruolo Configurazione ha ripreso l'invio"),
+    )
     SET_ASIDE = "set_aside", _("IO lo ha rifiutato senza un motivo chiaro: verifica e rimettilo in coda")
 
 
 class SuspensionReason(models.TextChoices):
-    """Why nothing is sent for an IO service, in words that tell what to fix."""
+    """Why nothing is sent for an IO service, in words that tell who fixes it (keys: the back office) and who resumes."""
 
-    KEY_REFUSED = "key_refused", _("IO rifiuta la chiave (401): inserisci una chiave valida, poi riprendi.")
+    KEY_REFUSED = (
+        "key_refused",
+        _(
+            "IO rifiuta la chiave (401): il personale della piattaforma ne inserisce una valida, poi chi ha "
+            "il ruolo Configurazione riprende l'invio."
+        ),
+    )
     PERMISSION_MISSING = (
         "permission_missing",
-        _("IO nega il permesso (403): verifica l'indirizzo IP autorizzato e i permessi dell'account, poi riprendi."),
+        _(
+            "IO nega il permesso (403): il personale della piattaforma verifica con IO l'indirizzo IP "
+            "autorizzato e i permessi dell'account, poi chi ha il ruolo Configurazione riprende l'invio."
+        ),
     )
     REFUSALS_IN_ROW = (
         "refusals_in_row",
-        _("IO ha rifiutato più destinatari di fila senza un motivo chiaro: verifica con IO, poi riprendi."),
+        _(
+            "IO ha rifiutato più destinatari di fila senza un motivo chiaro: verificate il motivo con IO, "
+            "poi chi ha il ruolo Configurazione riprende l'invio."
+        ),
     )
 
 

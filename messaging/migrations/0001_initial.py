@@ -57,18 +57,22 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         choices=[
-                            ("key_refused", "IO rifiuta la chiave (401): inserisci una chiave valida, poi riprendi."),
+                            (
+                                "key_refused",
+                                "IO rifiuta la chiave (401): il personale della piattaforma ne inserisce una valida, poi chi ha il ruolo Configurazione riprende l'invio.",
+                            ),
                             (
                                 "permission_missing",
-                                "IO nega il permesso (403): verifica l'indirizzo IP autorizzato e i permessi dell'account, poi riprendi.",
+                                "IO nega il permesso (403): il personale della piattaforma verifica con IO l'indirizzo IP autorizzato e i permessi dell'account, poi chi ha il ruolo Configurazione riprende l'invio.",
                             ),
                             (
                                 "refusals_in_row",
-                                "IO ha rifiutato più destinatari di fila senza un motivo chiaro: verifica con IO, poi riprendi.",
+                                "IO ha rifiutato più destinatari di fila senza un motivo chiaro: verificate il motivo con IO, poi chi ha il ruolo Configurazione riprende l'invio.",
                             ),
                         ],
                         editable=False,
                         max_length=32,
+                        verbose_name="motivo della sospensione",
                     ),
                 ),
                 ("suspended_detail", models.TextField(blank=True, editable=False)),
@@ -172,7 +176,10 @@ class Migration(migrations.Migration):
                             ("", "Nessun motivo"),
                             ("unavailable", "IO non risponde: riproviamo da soli"),
                             ("throttled", "IO chiede di rallentare: riparte da solo"),
-                            ("suspended", "Il servizio IO è sospeso: sistemalo e il messaggio riparte"),
+                            (
+                                "suspended",
+                                "Il servizio IO è sospeso: parte dopo che chi ha il ruolo Configurazione ha ripreso l'invio",
+                            ),
                             ("set_aside", "IO lo ha rifiutato senza un motivo chiaro: verifica e rimettilo in coda"),
                         ],
                         max_length=16,
@@ -221,7 +228,7 @@ class Migration(migrations.Migration):
                             ("set_aside", "Messo da parte: IO lo ha rifiutato senza un motivo chiaro"),
                             ("requeued", "Rimesso in coda"),
                             ("refused", "Rifiutato da IO"),
-                            ("outcome_unknown", "Esito incerto: la risposta di IO non è arrivata"),
+                            ("outcome_unknown", "Esito incerto: non sappiamo se IO lo ha preso"),
                             ("late_answer", "Risposta di IO arrivata in ritardo"),
                             ("possible_double", "Possibile doppio: IO ha accettato due volte"),
                             ("settled_arrived", "Dato per arrivato da una persona"),

@@ -27,7 +27,7 @@ class EventKind(models.TextChoices):
     SET_ASIDE = "set_aside", _("Messo da parte: IO lo ha rifiutato senza un motivo chiaro")
     REQUEUED = "requeued", _("Rimesso in coda")
     REFUSED = "refused", _("Rifiutato da IO")
-    OUTCOME_UNKNOWN = "outcome_unknown", _("Esito incerto: la risposta di IO non è arrivata")
+    OUTCOME_UNKNOWN = "outcome_unknown", _("Esito incerto: non sappiamo se IO lo ha preso")
     LATE_ANSWER = "late_answer", _("Risposta di IO arrivata in ritardo")
     POSSIBLE_DOUBLE = "possible_double", _("Possibile doppio: IO ha accettato due volte")
     SETTLED_ARRIVED = "settled_arrived", _("Dato per arrivato da una persona")

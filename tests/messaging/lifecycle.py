@@ -75,6 +75,15 @@ def one_call_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "IOClient", with_one_connection)
 
 
+def let_calls_end() -> None:
+    """Wait for calls that nobody waits for any more, so that they do not outlive the test."""
+    motor = engine.engine()
+    for _ in range(500):
+        if motor.free() == engine.CONNECTIONS:
+            return
+        time.sleep(0.01)
+
+
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
     """Run these at the same time, each on a thread and a connection of its own; what each gave, or raised."""
     together = threading.Barrier(len(calls))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
+from io_client.client import IOClient
 from io_client.outcomes import Accepted, Unavailable
 from messaging import dispatching, engine, lanes, marking, moving
 from messaging.composing import cancel
@@ -28,6 +29,7 @@ from tests.messaging.lifecycle import (
     events,
     fresh,
     lane_of,
+    let_calls_end,
     make_due,
     service_of,
     with_a_token_in_hand,
@@ -276,12 +278,15 @@ class TestKeyThatCannotBeUsed:
         assert io.requests == []
         assert fresh(row).delivery_state == state
 
-    def test_one_sealed_with_a_key_we_no_longer_have_suspends_and_names_it(self, io: StandIn) -> None:
+    def test_one_sealed_with_a_key_we_no_longer_have_suspends_and_the_log_names_it(
+        self, io: StandIn, caplog: pytest.LogCaptureFixture
+    ) -> None:
         row = factories.message()
         IOService.objects.update(primary_key=Sealed("0123abcd:gAAAA"))
         dispatch()
         assert service_of(row).suspended_reason == SuspensionReason.KEY_REFUSED
-        assert "0123abcd" in service_of(row).suspended_detail
+        assert "inseriscila di nuovo" in service_of(row).suspended_detail
+        assert "0123abcd" in caplog.text
         assert io.requests == []
 
     def test_the_other_services_of_the_account_go_on(self, io: StandIn) -> None:
@@ -519,6 +524,36 @@ def cut_every_connection_but_this() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+class TestFaultOfOurs:
+    def test_in_a_profile_call_the_message_waits(self, io: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+        row = factories.message()
+        monkeypatch.setattr(IOClient, "profile", fails)
+        dispatch()
+        assert (fresh(row).delivery_state, fresh(row).waiting_reason) == (Delivery.SCHEDULED, WaitingReason.UNAVAILABLE)
+
+    def test_in_a_send_says_nothing_about_what_io_has_so_it_is_a_doubt(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        row = factories.message_in(Delivery.RECIPIENT_ALLOWED)
+        monkeypatch.setattr(IOClient, "send", fails)
+        dispatch()
+        assert fresh(row).delivery_state == Delivery.UNCERTAIN
+
+    def test_that_loses_a_call_for_good_leaves_it_to_the_sweep(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dispatching, "SLICE_SECONDS", 0.1)
+        monkeypatch.setattr(dispatching, "LONGEST_CALL_SECONDS", 0.2)
+        row = factories.message_in(Delivery.RECIPIENT_ALLOWED)
+        with_a_token_in_hand(row)
+        io.answer("send", Canned(201, delay=0.8))
+        dispatch()
+        assert fresh(row).delivery_state == Delivery.SENDING
+        assert fresh(row).lease_until is not None
+        let_calls_end()
+
+
+@pytest.mark.django_db(transaction=True)
 class TestAnswerThatCannotBeRecorded:
     def test_does_not_keep_the_others_from_being_recorded(self, io: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
         """A fault of one row is no failure of the database: trying again would not help, and the others must not wait."""
@@ -557,6 +592,11 @@ class TestEndOfTheSlice:
 
         assert at_once(dispatch, look) == [1, "free"]
         assert fresh(row).delivery_state == Delivery.SENT
+
+
+async def fails(*args: object, **options: object) -> None:
+    """A call that breaks inside us."""
+    raise ZeroDivisionError
 
 
 class Flaky:

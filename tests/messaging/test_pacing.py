@@ -223,6 +223,11 @@ class TestShareOfPolls:
         fill(bucket, account)
         assert bucket.pace.take_for_polls(account, want=9, rate=RATE, sending_waits=False) == 2
 
+    def test_a_full_bucket_is_for_the_polls_too_though_sending_waits(self, bucket: Bucket, account: int) -> None:
+        fill(bucket, account, rate=100)
+        assert bucket.pace.take_for_polls(account, want=10, rate=100, sending_waits=True) == 10
+        assert bucket.pace.take_for_polls(account, want=10, rate=100, sending_waits=True) == 0
+
     def test_sending_has_all_of_it_while_no_poll_waits(self, bucket: Bucket, account: int) -> None:
         fill(bucket, account)
         assert bucket.pace.take(account, want=9, rate=RATE) == 2

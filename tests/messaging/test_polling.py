@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from django.db import transaction
 
+from io_client.client import IOClient
+from messaging import polling
 from messaging.models import ActiveKey, EventKind, IOService, Message, MessageEvent, ServiceInstance, SuspensionReason
 from messaging.pacing import depth, pacer
 from messaging.polling import (
@@ -29,6 +31,7 @@ from tests.messaging.lifecycle import (
     facts,
     fresh,
     lane_of,
+    let_calls_end,
     seconds_from_now,
     service_of,
     with_a_token_in_hand,
@@ -42,6 +45,11 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 def said(status: str, **more: Any) -> Canned:
     """What IO says of a message: its words are of an open list."""
     return Canned(200, body={"message": {"id": "x"}, "status": status, **more})
+
+
+async def fails(*args: object, **options: object) -> None:
+    """A call that breaks inside us."""
+    raise ZeroDivisionError
 
 
 def due(state: Delivery = Delivery.SENT, *, sent_ago: timedelta = MINUTE, **fields: Any) -> Message:
@@ -258,9 +266,26 @@ class TestReadThatFails:
         assert fresh(row).delivery_state == Delivery.SENT
         assert 0 < seconds_from_now(fresh(row).next_poll_at) <= 60
 
-    def test_without_a_key_nothing_is_asked_until_the_next_date(self, io: StandIn) -> None:
+    def test_a_call_that_never_comes_back_is_asked_again(self, io: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(polling, "LONGEST_CALL_SECONDS", 0.1)
         row = followed()
-        IOService.objects.update(primary_key=Sealed())
+        io.answer("status", Canned(delay=0.6))
+        poll()
+        assert fresh(row).delivery_state == Delivery.SENT
+        assert 0 < seconds_from_now(fresh(row).next_poll_at) <= polling.CLAIMED_FOR_SECONDS
+        let_calls_end()
+
+    def test_a_fault_of_ours_changes_no_state(self, io: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(IOClient, "status", fails)
+        row = followed()
+        poll()
+        assert (fresh(row).delivery_state, events(row)) == (Delivery.SENT, [])
+        assert seconds_from_now(fresh(row).next_poll_at) > 60
+
+    @pytest.mark.parametrize("key", [Sealed(), Sealed("0123abcd:x")], ids=["missing", "not_openable"])
+    def test_without_a_key_nothing_is_asked_until_the_next_date(self, key: Sealed, io: StandIn) -> None:
+        row = followed()
+        IOService.objects.update(primary_key=key)
         poll()
         assert io.requests == []
         assert fresh(row).delivery_state == Delivery.SENT
@@ -355,6 +380,24 @@ class TestPace:
         Lane.objects.update(**lane)
         assert poll() == 0
         assert io.requests == []
+
+    @pytest.mark.parametrize(
+        ("answer", "is_half_open"), [(said("ACCEPTED"), True), (Canned(500), False)], ids=["answered", "unanswered"]
+    )
+    def test_with_the_breaker_open_one_question_finds_out_whether_io_is_back(
+        self, answer: Canned, is_half_open: bool, io: StandIn
+    ) -> None:
+        """Where nothing is left to send, nothing else would."""
+        rows = self.queue(5, rate=20)
+        with_a_token_in_hand(rows[0])
+        io.answer("status", answer)
+        Lane.objects.update(opened_at=AT, probe_at=datetime.now(UTC) - AGO)
+        asked = poll()
+        lane = lane_of(rows[0])
+        assert (lane.opened_at is None, lane.is_half_open) == (is_half_open, is_half_open)
+        if not is_half_open:
+            assert asked == 1
+            assert seconds_from_now(lane.probe_at) > 0
 
     def test_another_account_is_asked_meanwhile(self, io: StandIn) -> None:
         paused = followed()

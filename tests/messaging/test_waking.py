@@ -26,8 +26,12 @@ class Broker:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.tried = 0
         self.is_away = False
+        # A nudge of an earlier test may still be on its way, on a thread of its own.
+        self._strangers = set(threading.enumerate())
 
     def send_task(self, name: str, **options: Any) -> None:
+        if threading.current_thread() in self._strangers:
+            return
         self.tried += 1
         if self.is_away:
             raise OperationalError("nobody there")
