@@ -47,7 +47,12 @@ def found(user: User, *, filters: Mapping[str, Any], taxcode: str | None) -> Que
         between("scheduled_at", first=filters.get("pianificato_dal"), last=filters.get("pianificato_al")),
     )
     return rows.select_related(
-        "content", "service_instance__service", "service_instance__organization", "service_instance__template"
+        "content",
+        "sender",
+        "service_instance__service",
+        "service_instance__organization",
+        "service_instance__template",
+        "service_instance__io_service",
     ).order_by("-pk")
 
 

@@ -7,6 +7,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from messaging.models import Message
+from portal.io_services import configurable_by
 from registry.models import User
 from registry.permissions import Action, may_somewhere
 
@@ -29,12 +30,15 @@ class Entry:
 
 
 def menu_of(user: User) -> tuple[Entry, ...]:
-    """Costs two or three queries; asked for once a page."""
+    """Costs three or four queries; asked for once a page."""
     entries = []
     if may_somewhere(user, Action.SEE_MESSAGES):
         doubts = Message.objects.visible_to(user).uncertain()[:COUNTED].count()
         entries.append(Entry(_("Messaggi"), reverse("portal:messages"), "messages"))
         entries.append(Entry(_("Da decidere"), reverse("portal:uncertain"), "uncertain", doubts))
+    if may_somewhere(user, Action.CONFIGURE_SENDING):
+        suspended = configurable_by(user).filter(suspended_at__isnull=False)[:COUNTED].count()
+        entries.append(Entry(_("Servizi IO"), reverse("portal:io_services"), "io_services", suspended))
     if user.is_staff:
         entries.append(Entry(_("Amministrazione della piattaforma"), reverse("admin:index"), "admin"))
     return tuple(entries)

@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 from messaging.models import IOService, Message, ServiceInstance
 from messaging.states import WAITING, Delivery, WaitingReason
 from portal import wording
+from portal.io_services import configurable_by
 from registry.models import Lane, User
 from registry.permissions import Action
 
@@ -32,7 +33,7 @@ class Problem:
 def problems_of(user: User) -> list[Problem]:
     """The heaviest first. One query a kind, and one more for each suspended service."""
     instances = ServiceInstance.objects.open_to(user, Action.SEE_MESSAGES)
-    return [*_suspensions(user, instances), *_breakers(instances), *_set_aside(user), *_doubts(user), *_approvals(user)]
+    return [*_suspensions(user, instances), *_breakers(user), *_set_aside(user), *_doubts(user), *_approvals(user)]
 
 
 def _suspensions(user: User, instances: "QuerySet[ServiceInstance]") -> list[Problem]:
@@ -53,17 +54,8 @@ def _suspensions(user: User, instances: "QuerySet[ServiceInstance]") -> list[Pro
             url = reverse("portal:resume", args=[io_service.pk])
             problems.append(Problem("danger", sentence, reason, _("Verifica e riprendi"), url))
         else:
-            cure = _("%(reason)s Può farlo chi ha il ruolo Configurazione.") % {"reason": reason}
-            problems.append(Problem("danger", sentence, cure))
+            problems.append(Problem("danger", sentence, reason))
     return problems
-
-
-def configurable_by(user: User) -> "QuerySet[IOService]":
-    """The IO services whose every use is covered: what happens to one concerns all its enti, services and templates."""
-    uses = ServiceInstance.objects.filter(io_service=OuterRef("pk"))
-    covered_uses = uses.filter(pk__in=ServiceInstance.objects.open_to(user, Action.CONFIGURE_SENDING).values("pk"))
-    others = uses.exclude(pk__in=ServiceInstance.objects.open_to(user, Action.CONFIGURE_SENDING).values("pk"))
-    return IOService.objects.filter(Exists(covered_uses), ~Exists(others))
 
 
 def _waiting(rows: "QuerySet[Message]") -> str:
@@ -76,8 +68,10 @@ def _waiting(rows: "QuerySet[Message]") -> str:
     return sentence % {"number": wording.count(number)}
 
 
-def _breakers(instances: "QuerySet[ServiceInstance]") -> list[Problem]:
-    lanes = Lane.objects.filter(io_account__in=instances.values("io_service__io_account"), opened_at__isnull=False)
+def _breakers(user: User) -> list[Problem]:
+    """Only while something of this person's waits for it: a lane closes with the next call, which may be days away."""
+    kept = Message.objects.visible_to(user).waiting().filter(scheduled_at__lte=timezone.now())
+    lanes = Lane.objects.filter(Exists(kept.filter(io_account=OuterRef("io_account"))), opened_at__isnull=False)
     return [
         Problem(
             "warning",

@@ -29,6 +29,8 @@ class Departure:
     at: datetime | None
     is_past: bool
     is_missing: bool
+    # In the hour that the autumn night repeats, and nobody said yet which of the two.
+    is_ambiguous: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +113,13 @@ def _drawn(
 
 def _departure(form: ComposeForm, *, at: datetime) -> Departure:
     planned = form.cleaned_data.get("scheduled_at")
+    is_missing = planned is None and form.cleaned_data.get("quando") == LATER
+    is_ambiguous = is_missing and form.has_error("quando_volta")
     return Departure(
         at=planned,
         is_past=planned is not None and planned <= at,
-        is_missing=planned is None and form.cleaned_data.get("quando") == LATER,
+        is_missing=is_missing and not is_ambiguous,
+        is_ambiguous=is_ambiguous,
     )
 
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from messaging.models import EventKind, MessageEvent
 from messaging.states import GROUP_OF, Delivery, Group
+from portal.doubts import cause_in_words
 
 BAD = frozenset(
     {
@@ -26,8 +27,8 @@ REASON = "reason"
 FACTS = {
     REASON: gettext_lazy("Causa"),
     "status": gettext_lazy("Risposta di IO"),
-    "title": gettext_lazy("Titolo"),
-    "detail": gettext_lazy("Dettaglio"),
+    "title": gettext_lazy("Parole di IO"),
+    "detail": gettext_lazy("Parole di IO, dettaglio"),
     "io_status": gettext_lazy("Stato, come lo scrive IO"),
     "attempt": gettext_lazy("Tentativo"),
     "answer": gettext_lazy("Risposta"),
@@ -73,6 +74,8 @@ def _step(event: MessageEvent) -> Step:
 def _sentence(event: MessageEvent, *, kind: EventKind) -> str:
     if kind is EventKind.STATUS and event.state:
         return _("IO: %(state)s") % {"state": Delivery(event.state).label}
+    if kind is EventKind.OUTCOME_UNKNOWN:
+        return _("Esito incerto: %(cause)s") % {"cause": cause_in_words(event.data.get(REASON))}
     return str(kind.label)
 
 

@@ -32,5 +32,6 @@ urlpatterns = [
     path("messaggi/<int:pk>/invia-di-nuovo/", message_actions.resend, name="resend"),
     path("messaggi/<int:pk>/rimetti-in-coda/", message_actions.requeue, name="requeue"),
     path("messaggi/<int:pk>/approvazione/", approval.approval, name="approval"),
+    path("servizi-io/", io_services.io_service_list, name="io_services"),
     path("servizi-io/<int:pk>/riprendi/", io_services.resume, name="resume"),
 ]

@@ -33,7 +33,8 @@ ROLES: dict[Action, frozenset[Role]] = {
     Action.WRITE_DRAFTS: frozenset({Role.EDITOR, Role.SENDER}),
     Action.SEND_MESSAGES: frozenset({Role.SENDER}),
     Action.APPROVE_MESSAGES: frozenset({Role.APPROVER}),
-    Action.REVEAL_RECIPIENT: frozenset({Role.SENDER}),
+    # Whoever says yes to a message must be able to read to whom it goes.
+    Action.REVEAL_RECIPIENT: frozenset({Role.SENDER, Role.APPROVER}),
     Action.SETTLE_DOUBTS: frozenset({Role.SENDER}),
     Action.CONFIGURE_SENDING: frozenset({Role.CONFIGURATOR}),
 }

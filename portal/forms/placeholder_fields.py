@@ -71,18 +71,21 @@ def _with_cents(text: str) -> str:
 
 
 def label_of(declaration: Declaration) -> str:
-    """`data_appuntamento` reads "Data appuntamento"; the technical name is what the text shows between braces."""
+    """Its description; without one, `data_appuntamento` reads "Data appuntamento"."""
+    if description := declaration.description.strip().rstrip(".:"):
+        return description
     words = declaration.name.replace("_", " ").strip()
     return words[:1].upper() + words[1:] if words else declaration.name
 
 
 def help_of(declaration: Declaration) -> str:
-    parts = [declaration.description.strip()]
+    """The name that the text of the template shows between braces, where the label is another one, and the example."""
+    parts = []
+    if declaration.description.strip():
+        parts.append(_("Nel modello: %(name)s.") % {"name": declaration.name})
     if declaration.example and declaration.type not in (PlaceholderType.BOOLEAN, PlaceholderType.CHOICE):
         parts.append(_("Esempio: %(example)s") % {"example": _example(declaration)})
-    return " ".join(
-        part if part.endswith((".", ":", "?")) or part is parts[-1] else f"{part}." for part in parts if part
-    )
+    return " ".join(parts)
 
 
 def _example(declaration: Declaration) -> str:

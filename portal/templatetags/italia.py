@@ -11,10 +11,11 @@ from django.utils.translation import gettext as _
 
 from messaging.models import Message
 from messaging.states import GROUP_OF, Delivery
-from portal import vendored, wording
+from portal import vendored, waiting, wording
 
 register = template.Library()
 
+CODE_LENGTH = 16
 ALERT_ICONS = {"danger": "error", "warning": "warning-circle", "success": "check-circle", "info": "info-circle"}
 
 
@@ -74,6 +75,22 @@ def masked_code(taxcode: str) -> SafeString:
         wording.masked(taxcode),
         _("%(start)s … %(end)s, in parte nascosto") % {"start": taxcode[:6], "end": taxcode[-4:]},
     )
+
+
+@register.simple_tag
+def draft_code(draft: Message) -> SafeString:
+    """The recipient of a draft as far as it is typed, masked like any other; one not yet whole shows nothing of itself."""
+    typed = draft.content.draft_form or {}
+    code = "".join(str(typed.get("codice_fiscale", draft.taxcode)).split()).upper()
+    if code and len(code) != CODE_LENGTH:
+        return format_html('<span class="muted">{}</span>', _("codice incompleto"))
+    return masked_code(code)
+
+
+@register.simple_tag
+def waiting_words(message: Message) -> str:
+    """What holds a waiting message, empty for nothing but its date."""
+    return str(waiting.short_reason(message))
 
 
 def time_element(at: datetime, words: str) -> SafeString:

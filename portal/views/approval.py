@@ -14,7 +14,7 @@ from portal.forms.decisions import RefuseForm
 from portal.preview import preview_of
 from portal.views.access import OperatorRequest, operator_page
 from portal.views.message_detail import visible_message
-from registry.permissions import Action
+from registry.permissions import Action, can
 
 
 @operator_page
@@ -52,6 +52,7 @@ def approval(request: OperatorRequest, pk: int) -> HttpResponse:
         "preview": preview_of(message),
         "form": form,
         "invalid": bool(form.errors),
+        "may_reveal": can(request.user, Action.REVEAL_RECIPIENT, on=message),
         "is_own": composing.is_own(message, by=request.user),
         "read": composing.reading_of(message),
         "now": timezone.now(),

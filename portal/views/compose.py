@@ -78,7 +78,7 @@ def content(request: OperatorRequest, pk: int) -> HttpResponse:
         text = drafts.text_of(draft)
         typed = drafts.typed_in(draft)
         if "controlla" in request.GET:
-            # Sent back from the last step: the errors must be seen.
+            # Sent back from this step or from the last one: the errors must be seen.
             form = ComposeForm(typed, text=text)
             drafts.check(form, instance=draft.service_instance, at=timezone.now())
             return _content_page(request, draft, form=form, invalid=bool(form.errors))
@@ -103,7 +103,8 @@ def _content_posted(request: OperatorRequest, draft: Message) -> HttpResponse:
             return _content_page(request, draft, form=form, invalid=False)
     drafts.check(form, instance=draft.service_instance, at=now)
     if form.errors:
-        return _content_page(request, draft, form=form, invalid=True)
+        # By a redirect, so that going back in the browser never asks to send the form again.
+        return redirect(f"{reverse('portal:compose_content', args=[draft.pk])}?controlla=1")
     return redirect("portal:compose_confirm", draft.pk)
 
 

@@ -38,7 +38,7 @@ def role_missing(missing: RoleMissing) -> HttpResponse:
         403,
         title=_("Ti manca un ruolo"),
         body=_("Per questa pagina serve il ruolo %(roles)s, su questo ente e su questo servizio.") % {"roles": roles},
-        details=(_("Può darlo chi ha il ruolo Amministrazione nel tuo ente."),),
+        details=(_("Lo assegna il personale della piattaforma: chiedilo a chi amministra il portale."),),
     )
 
 

@@ -14,6 +14,7 @@ from messaging import composing, settling, suspending
 from messaging.models import Message
 from messaging.moving import StateConflict
 from messaging.states import CANCELLABLE, Delivery, WaitingReason
+from portal.doubts import causes_of
 from portal.forms.decisions import ArrivedForm, CancelForm, ResendForm
 from portal.rendering import ItaliaForm
 from portal.views.access import OperatorRequest, operator_page, require
@@ -130,7 +131,14 @@ def _ask(
             return _too_late(request, message)
         messages.success(request, done)
         return redirect("portal:message", message.pk)
-    context = {"section": "messages", "message": message, "form": form, "invalid": bool(form.errors), "here": here}
+    context = {
+        "section": "messages",
+        "message": message,
+        "form": form,
+        "invalid": bool(form.errors),
+        "here": here,
+        "doubt": causes_of([message.pk]).get(message.pk, ""),
+    }
     return render(request, f"portal/messages/{template}.html", context, status=422 if form.errors else 200)
 
 

@@ -14,11 +14,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from messaging import composing
 from messaging.models import Message
-from messaging.states import CANCELLABLE, EXPLANATION, Delivery, Payment, Reading, WaitingReason
+from messaging.states import CANCELLABLE, EXPLANATION, FOLLOWED, WAITING, Delivery, Payment, Reading, WaitingReason
 from portal.context import is_fragment
 from portal.preview import preview_of
 from portal.timeline import steps_of
 from portal.views.access import OperatorRequest, operator_page, require
+from portal.waiting import departure_words, hold_of
 from registry.models import User
 from registry.permissions import Action, can
 
@@ -63,7 +64,7 @@ def progress(request: OperatorRequest, pk: int) -> HttpResponse:
     """The part of the page that changes by itself; 204 while it has not."""
     message = visible_message(request, pk)
     context = progress_context(message, user=request.user, at=timezone.now())
-    unchanged = (str(context["last_event"]), str(context["poll_seconds"]))
+    unchanged = (str(context["shown"]), str(context["poll_seconds"]))
     if (request.GET.get("visto"), request.GET.get("ogni")) == unchanged:
         return HttpResponse(status=204)
     return render(request, "portal/messages/progress.html", {**context, "is_fragment": True})
@@ -86,10 +87,12 @@ def progress_context(message: Message, *, user: User, at: datetime) -> dict[str,
         "message": message,
         "now": at,
         "steps": steps_of(events),
-        "last_event": max((event.pk for event in events), default=0),
-        "explanation": explanation_of(message),
+        "shown": f"{max((event.pk for event in events), default=0)}-{hold_of(message)}",
+        "explanation": explanation_of(message, user=user, at=at),
         # Sentences of ours are stored as keys, in Italian; IO's own words stay as they are.
         "detail": _(message.status_detail) if message.status_detail else "",
+        # Of what IO took, the sentence is ours; where it refused, the words are its own.
+        "detail_is_of_io": message.delivery not in FOLLOWED | {Delivery.REJECTED},
         "state_words": message.delivery.label,
         "axes": axes_of(message),
         "actions": offers(message, user=user),
@@ -97,10 +100,13 @@ def progress_context(message: Message, *, user: User, at: datetime) -> dict[str,
     }
 
 
-def explanation_of(message: Message) -> Promise | str:
+def explanation_of(message: Message, *, user: User, at: datetime) -> Promise | str:
     if message.is_taken_as_arrived:
         return _("Lo ha confermato una persona: non lo seguiamo, è contato a parte.")
-    return EXPLANATION[message.delivery]
+    if message.delivery not in WAITING:
+        return EXPLANATION[message.delivery]
+    words = departure_words(message, at=at, may_cancel=can(user, Action.SEND_MESSAGES, on=message))
+    return f"{EXPLANATION[message.delivery]} {words}" if message.delivery is Delivery.RECIPIENT_ALLOWED else words
 
 
 def axes_of(message: Message) -> list[Promise | str]:

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_POST, require_safe
 from messaging.models import Message
 from messaging.states import Group
 from portal import searches
+from portal.doubts import causes_of
 from portal.forms.message_filters import MessageFilters, RecipientSearch
 from portal.message_search import address, chips, found
 from portal.paging import page_of, total_of
@@ -40,11 +41,13 @@ def _list_page(request: OperatorRequest, *, search_form: RecipientSearch, status
     path = reverse("portal:messages")
     query = {key: str(value) for key, value in request.GET.items() if value}
     form = MessageFilters(request.GET, user=request.user)
-    form.is_valid()  # a filter that cannot be read is told beside its field, and filters nothing
+    form.is_valid()  # a filter that cannot be read is told, and nothing is listed: it would not be what was asked for
     filters = form.cleaned_data
     search_id = filters.get("ricerca")
     taxcode = (searches.recall(request.session, search_id) or "") if search_id else None
     rows = found(request.user, filters=filters, taxcode=taxcode)
+    if form.errors:
+        rows = rows.none()
     page = page_of(rows, before=_id_in(query, "prima"), after=_id_in(query, "dopo"))
     kept = {key: value for key, value in query.items() if key not in ("prima", "dopo")}
     context = {
@@ -59,6 +62,8 @@ def _list_page(request: OperatorRequest, *, search_form: RecipientSearch, status
         "chips": chips(filters, query=query, path=path, taxcode=taxcode),
         "tabs": _tabs(path, kept, chosen=filters.get("gruppo", "")),
         "is_filtered": bool(kept),
+        "is_beyond": kept != query,
+        "first_url": address(path, kept),
         "path": path,
         "problems": problems_of(request.user),
         "may_compose": may_somewhere(request.user, Action.WRITE_DRAFTS),
@@ -84,7 +89,7 @@ def _id_in(query: dict[str, str], name: str) -> int | None:
 @operator_page
 @require_safe
 def uncertain_list(request: OperatorRequest) -> HttpResponse:
-    """The messages whose request left and whose answer never came, for a person to settle."""
+    """The messages whose request left and whose outcome nobody knows, for a person to settle."""
     require_somewhere(request.user, Action.SEE_MESSAGES)
     rows = (
         Message.objects.visible_to(request.user)
@@ -97,9 +102,11 @@ def uncertain_list(request: OperatorRequest) -> HttpResponse:
     page = page_of(rows, before=_id_in(query, "prima"), after=_id_in(query, "dopo"))
     path = reverse("portal:uncertain")
     settleable = Message.objects.visible_to(request.user, action=Action.SETTLE_DOUBTS)
+    causes = causes_of(row.pk for row in page.rows)
     context = {
         "section": "uncertain",
         "page": page,
+        "rows": [(row, causes.get(row.pk, "")) for row in page.rows],
         "total": total_of(rows),
         "newer_url": page.newer and address(path, {"dopo": page.newer}),
         "older_url": page.older and address(path, {"prima": page.older}),

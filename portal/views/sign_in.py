@@ -1,8 +1,11 @@
 """In and out."""
 
+from typing import Any
+
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 
@@ -21,6 +24,12 @@ class SignIn(LoginView):
 
 @method_decorator(never_cache, name="dispatch")
 class SignOut(LogoutView):
-    """By POST only: a link that signs out could be planted in any page."""
+    """By POST only: a link that signs out could be planted in any page. GET asks, for pages that have no form of their own."""
 
     next_page = "portal:login"
+    http_method_names = ["get", "head", "post", "options"]
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return redirect("portal:login")
+        return render(request, "portal/sign_out.html")

@@ -51,7 +51,7 @@ def full(cast: factories.Cast) -> dict[str, int]:
             due_date=at + timedelta(days=20),
             content={"amount_cents": 14550, "notice_number": "300012548634478200"},
         )
-        record([row.pk], kind=EventKind.COMPOSED, at=at, state=Delivery.SCHEDULED, by=cast.sender)
+        record([row.pk], kind=EventKind.COMPOSED, at=at, state=Delivery.SCHEDULED, by=cast.viewer)
         record([row.pk], kind=EventKind.REFUSED, at=at, state=state, data={"status": 400, "title": "Invalid"})
         record([row.pk], kind=EventKind.CANCELLED, at=at, by=cast.sender, data={"reason": "Numero sbagliato"})
         rows[state.value] = row.pk
@@ -95,6 +95,9 @@ def test_pages_that_are_empty_or_open_to_all(
         "/messaggi/",
         "/messaggi/?titolo=zzz",
         "/messaggi/?creato_dal=boh",
+        "/messaggi/?gruppo=boh",
+        "/messaggi/?prima=1",
+        "/uscita/",
         "/messaggi/incerti/",
         "/messaggi/nuovo/",
     ):
@@ -140,6 +143,7 @@ def test_writing_and_every_question_valid_and_refused(
         (f"/messaggi/{full['uncertain']}/invia-di-nuovo/", "Invia di nuovo 1 messaggio"),
         (f"/messaggi/{full['aside']}/rimetti-in-coda/", ""),
         (f"/messaggi/{full['pending_approval']}/approvazione/", ""),
+        ("/servizi-io/", ""),
         (f"/servizi-io/{cast.instance.io_service_id}/riprendi/", ""),
     ]
     for path, button in pages:

@@ -3,7 +3,9 @@
 from typing import Any
 
 from messaging.models import Message, ServiceInstance
-from tests.portal.visitor import Visitor
+from tests.portal.visitor import Visitor, address
+
+MISTAKES = 422
 
 # A future due date, the amount with a comma, the notice number as it is printed.
 TYPED = {
@@ -23,9 +25,17 @@ def start(visitor: Visitor, instance: ServiceInstance) -> Message:
 
 
 def write(visitor: Visitor, draft: Message, *, button: str = "continua", expect: int = 302, **typed: Any) -> Any:
-    """Step 2: the whole form with these fields changed (None leaves one out), and a button."""
+    """Step 2: the whole form with these fields changed (None leaves one out), and a button.
+
+    Mistakes (`expect` 422) are shown by the page that "Continua" redirects to.
+    """
     form = {name: value for name, value in {**TYPED, **typed}.items() if value is not None}
-    return visitor.post("compose_content", draft.pk, data={**form, "azione": button}, expect=expect)
+    data = {**form, "azione": button}
+    if expect != MISTAKES:
+        return visitor.post("compose_content", draft.pk, data=data, expect=expect)
+    response = visitor.post("compose_content", draft.pk, data=data)
+    assert response["Location"] == f"{address('compose_content', draft.pk)}?controlla=1"
+    return visitor.get("compose_content", draft.pk, query={"controlla": 1}, expect=MISTAKES)
 
 
 def confirm(visitor: Visitor, draft: Message, *, expect: int = 302, **ticked: Any) -> Any:

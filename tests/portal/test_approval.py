@@ -30,11 +30,23 @@ def approver(cast: factories.Cast) -> Visitor:
     return Visitor(cast.approver)
 
 
+def read_by(visitor: Visitor, message: Message) -> str:
+    """Opens the page; returns what its buttons hand back of it, the same for yes and no."""
+    visitor.get("approval", message.pk)
+    (read,) = {one.attributes["value"] for one in visitor.main.all("input", name="letto")}
+    return read
+
+
 def approve(visitor: Visitor, message: Message) -> Any:
     """Reads the page and presses yes."""
-    visitor.get("approval", message.pk)
-    read = visitor.main.one("input", name="letto").attributes["value"]
+    read = read_by(visitor, message)
     return visitor.post("approval", message.pk, data={"decisione": "si", "letto": read})
+
+
+def refuse(visitor: Visitor, message: Message, reason: str) -> Any:
+    """Reads the page and presses no."""
+    read = read_by(visitor, message)
+    return visitor.post("approval", message.pk, data={"decisione": "no", "motivo": reason, "letto": read})
 
 
 def test_shows_all_that_will_leave(cast: factories.Cast, approver: Visitor, pending: Message) -> None:
@@ -43,6 +55,20 @@ def test_shows_all_that_will_leave(cast: factories.Cast, approver: Visitor, pend
     assert "Da leggere con attenzione." in approver.main.text
     assert cast.sender.full_name in approver.main.text
     assert pending.taxcode not in approver.main.text
+
+
+def test_the_code_can_be_read_whole_and_the_look_is_on_record(
+    cast: factories.Cast, approver: Visitor, pending: Message
+) -> None:
+    approver.get("approval", pending.pk)
+    assert "Mostra per intero" in approver.actions
+    approver.post("reveal", pending.pk, expect=200, HX_Request="true")
+    assert pending.taxcode in approver.page.text
+    event = pending.events.latest("pk")
+    assert (event.kind, event.actor) == (EventKind.REVEALED, cast.approver)
+    approve(approver, pending)
+    pending.refresh_from_db()
+    assert pending.delivery_state == Delivery.SCHEDULED
 
 
 def test_yes_lets_it_leave(cast: factories.Cast, approver: Visitor, pending: Message) -> None:
@@ -54,7 +80,7 @@ def test_yes_lets_it_leave(cast: factories.Cast, approver: Visitor, pending: Mes
 
 
 def test_no_gives_it_back_as_a_draft_with_the_reason(cast: factories.Cast, approver: Visitor, pending: Message) -> None:
-    approver.post("approval", pending.pk, data={"decisione": "no", "motivo": "La data è sbagliata"})
+    refuse(approver, pending, "La data è sbagliata")
     pending.refresh_from_db()
     assert pending.delivery_state == Delivery.DRAFT
     sender = Visitor(cast.sender)
@@ -88,8 +114,7 @@ def test_nobody_approves_what_they_prepared(cast: factories.Cast) -> None:
 
 
 def test_what_changed_since_it_was_read_must_be_read_again(approver: Visitor, pending: Message) -> None:
-    approver.get("approval", pending.pk)
-    read = approver.main.one("input", name="letto").attributes["value"]
+    read = read_by(approver, pending)
     Message.objects.filter(pk=pending.pk).update(updated_at=timezone.now())
     response = approver.post("approval", pending.pk, data={"decisione": "si", "letto": read})
     assert response["Location"] == address("approval", pending.pk)
@@ -113,7 +138,7 @@ class TestGivenBack:
 
     def rewritten(self, cast: factories.Cast, message: Message) -> Message:
         """Refused, opened again, and confirmed with what the form then holds."""
-        Visitor(cast.approver).post("approval", message.pk, data={"decisione": "no", "motivo": "Rileggi"})
+        refuse(Visitor(cast.approver), message, "Rileggi")
         sender = Visitor(cast.sender)
         sender.get("compose_content", message.pk)
         form = sender.typed_in(sender.main.one("form", id="componi"))

@@ -147,6 +147,16 @@ class TestWriting:
         write(sender, draft, expect=422, importo="1.062,12")
         assert [error.split(":")[0] for error in sender.errors] == ["Importo in euro"]
 
+    def test_mistakes_are_shown_by_an_address_that_can_be_gone_back_to(
+        self, cast: factories.Cast, sender: Visitor
+    ) -> None:
+        draft = start(sender, cast.instance)
+        write(sender, draft, expect=422, importo="tanto")
+        assert sender.main.one("input", name="importo").attributes["value"] == "tanto"
+        form = sender.typed_in(sender.main.one("form", id="componi"))
+        response = sender.post("compose_content", draft.pk, data={**form, "importo": "€ 62,12", "azione": "continua"})
+        assert response["Location"] == address("compose_confirm", draft.pk)
+
     def test_refreshing_the_preview_calls_nothing_missing(self, cast: factories.Cast, sender: Visitor) -> None:
         draft = start(sender, cast.instance)
         write(sender, draft, button="anteprima", expect=200, codice_fiscale=None, importo="boh")
@@ -248,6 +258,10 @@ class TestPreview:
                 "Parte lunedì 6 luglio 2099 alle 9:00.",
             ),
             ({"quando": "data"}, "Indica data e ora di spedizione."),
+            (
+                {"quando": "data", "quando_data": "2099-10-25", "quando_ora": "2:30"},
+                "Quell’ora c’è due volte: indica quale delle due.",
+            ),
         ],
     )
     def test_says_when_it_would_leave(
@@ -465,9 +479,10 @@ class TestPlaceholderFields:
         draft.refresh_from_db()
         assert draft.delivery_state == Delivery.SCHEDULED
 
-    def test_help_tells_what_it_is_with_an_example(self) -> None:
+    def test_is_called_by_its_description_with_its_name_and_an_example_beside(self) -> None:
         field = factories.placeholder("quando", type="date", description="Giorno della visita", example="2027-01-12")
         instance = instance_with(Use(field))
         visitor = sender_on(instance)
         visitor.get("compose_content", start(visitor, instance).pk)
-        assert visitor.main.one(id="id_s_quando_helptext").text == "Giorno della visita. Esempio: 12/01/2027"
+        assert visitor.main.one(id="id_s_quando_helptext").text == "Nel modello: quando. Esempio: 12/01/2027"
+        assert visitor.main.one("label", for_="id_s_quando").text == "Giorno della visita"

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from messaging.models import EventKind, IOService, Message, SuspensionReason
 from messaging.states import CANCELLABLE, Delivery, WaitingReason
+from registry.models import Role
 from tests import factories
 from tests.portal.visitor import Visitor, address
 
@@ -166,6 +167,57 @@ def suspended(io_service: IOService) -> IOService:
     return io_service
 
 
+class TestIOServices:
+    def test_tells_what_stopped_why_and_leads_to_resuming(self, cast: factories.Cast) -> None:
+        io_service = suspended(cast.instance.io_service)
+        factories.message(instance=cast.instance, waiting_reason=WaitingReason.SET_ASIDE)
+        visitor = Visitor(cast.configurator)
+        visitor.get("io_services")
+        for words in (
+            cast.instance.service.service_name,
+            cast.instance.organization.legal_name,
+            io_service.io_account.name,
+            "Sospeso",
+            "il personale della piattaforma ne inserisce una valida",
+            "Parole di IOAccess denied due to invalid subscription key",
+            "Messaggi da parte1",
+        ):
+            assert words in visitor.main.text
+        visitor.open(visitor.main.one("a", class_="btn").attributes["href"])
+        visitor.follow(visitor.post("resume", io_service.pk))
+        assert "In ripresa" in visitor.main.text
+
+    def test_one_that_sends_is_called_active(self, cast: factories.Cast) -> None:
+        visitor = Visitor(cast.configurator)
+        visitor.get("io_services")
+        assert [tag.text for tag in visitor.main.all(class_="tag")] == ["Attivo"]
+        assert visitor.actions == []
+
+    def test_one_used_by_others_too_is_told_and_cannot_be_resumed(self, cast: factories.Cast) -> None:
+        io_service = suspended(cast.instance.io_service)
+        factories.service_instance(organization=cast.instance.organization, io_service=io_service)
+        visitor = Visitor(cast.configurator)
+        visitor.get("io_services")
+        assert visitor.actions == []
+        assert "che non ti sono assegnati" in visitor.main.text
+
+    def test_those_of_another_ente_are_not_told(self, cast: factories.Cast) -> None:
+        visitor = Visitor(cast.stranger)
+        visitor.get("io_services")
+        assert cast.instance.service.service_name not in visitor.main.text
+
+    def test_with_none_says_who_makes_one(self) -> None:
+        person = factories.user()
+        factories.grant(person, Role.CONFIGURATOR, all_organizations=True, all_services=True)
+        visitor = Visitor(person)
+        visitor.get("io_services")
+        assert "Nessun servizio IO" in visitor.main.text
+
+    @pytest.mark.parametrize("role", ["viewer", "editor", "sender", "approver", "administrator"])
+    def test_needs_the_configuring_role(self, cast: factories.Cast, role: str) -> None:
+        Visitor(getattr(cast, role)).get("io_services", expect=403)
+
+
 class TestResume:
     def test_starts_again_and_says_how(self, cast: factories.Cast) -> None:
         io_service = suspended(cast.instance.io_service)
@@ -196,4 +248,4 @@ class TestResume:
     def test_a_second_time_says_that_it_was_done(self, cast: factories.Cast) -> None:
         visitor = Visitor(cast.configurator)
         for _attempt in range(2):
-            assert visitor.post("resume", cast.instance.io_service.pk)["Location"] == address("messages")
+            assert visitor.post("resume", cast.instance.io_service.pk)["Location"] == address("io_services")

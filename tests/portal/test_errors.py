@@ -7,6 +7,7 @@ from django.test import RequestFactory
 
 from portal.views import errors
 from tests.portal.html_page import check_page
+from tests.portal.visitor import address
 
 REQUEST = RequestFactory().get("/")
 PAGES = {
@@ -24,7 +25,8 @@ def test_each_is_a_whole_page_without_scripts_or_database(status: int) -> None:
     assert response.status_code == status
     page = check_page(response.content.decode())
     assert not page.all("script")
-    assert page.one("main").all("a", href="/")
+    links = {link.text: link.attributes["href"] for link in page.one("main").all("a")}
+    assert links == {"Vai all’inizio": "/", "Guida": address("guide"), "Esci": address("logout")}
 
 
 def test_after_a_fault_of_ours_says_that_confirming_again_doubles_nothing() -> None:

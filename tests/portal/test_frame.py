@@ -7,6 +7,7 @@ from messaging.models import ServiceInstance
 from messaging.states import EXPLANATION, Delivery
 from registry.models import Role
 from tests import factories
+from tests.portal.test_decisions import suspended
 from tests.portal.visitor import Visitor
 
 pytestmark = pytest.mark.django_db
@@ -22,6 +23,21 @@ def test_the_menu_offers_what_the_person_may_open(cast: factories.Cast) -> None:
     visitor = Visitor(cast.viewer)
     visitor.get("messages")
     assert menu(visitor) == ["Messaggi", "Da decidere"]
+
+
+def test_whoever_configures_finds_the_io_services_and_how_many_stopped(cast: factories.Cast) -> None:
+    visitor = Visitor(cast.configurator)
+    visitor.follow(visitor.get("home", expect=302))
+    assert menu(visitor) == ["Servizi IO"]
+    suspended(cast.instance.io_service)
+    visitor.get("io_services")
+    assert menu(visitor) == ["Servizi IO1"]
+
+
+@pytest.mark.parametrize("role", ["viewer", "editor", "sender", "approver", "configurator", "administrator"])
+def test_every_role_lands_on_a_page_it_may_open(cast: factories.Cast, role: str) -> None:
+    visitor = Visitor(getattr(cast, role))
+    visitor.follow(visitor.get("home", expect=302))
 
 
 def test_platform_staff_find_the_back_office() -> None:
@@ -50,7 +66,8 @@ def test_without_any_role_the_first_page_says_what_is_missing() -> None:
     visitor = Visitor(factories.user())
     visitor.get("home", expect=403)
     assert "Consultazione" in visitor.main.text
-    assert "Amministrazione nel tuo ente" in visitor.main.text
+    assert "personale della piattaforma" in visitor.main.text
+    assert "Esci" in visitor.actions
 
 
 def test_names_the_ente_or_how_many(cast: factories.Cast, sender: Visitor) -> None:

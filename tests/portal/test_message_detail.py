@@ -1,6 +1,6 @@
 """One message's page: state, history, preview, data, and what may be done."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from messaging.states import CANCELLABLE, EXPLANATION, FINAL, Delivery, WaitingR
 from portal.views.message_detail import poll_seconds
 from tests import factories
 from tests.factories.messages import MARKDOWN, SUBJECT
+from tests.portal.test_decisions import suspended
 from tests.portal.visitor import Visitor, address
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +31,8 @@ def test_every_state_has_its_word_and_its_explanation(cast: factories.Cast, send
     row = factories.message_in(state, instance=cast.instance)
     sender.get("message", row.pk)
     assert str(state.label) in [tag.text for tag in sender.main.all(class_="tag")]
-    assert str(EXPLANATION[state]) in sender.main.text
+    explained = "Sta per partire. Puoi ancora annullarlo." if state is Delivery.SCHEDULED else str(EXPLANATION[state])
+    assert explained in sender.main.text
 
 
 def test_the_title_of_the_page_names_no_person_and_no_text(cast: factories.Cast, sender: Visitor) -> None:
@@ -132,14 +134,85 @@ class TestReveal:
         assert sender.client.get(address("reveal", row.pk)).status_code == 405
         assert not row.events.exists()
 
-    @pytest.mark.parametrize("role", ["viewer", "editor", "approver", "administrator"])
-    def test_is_offered_and_granted_to_the_sending_role_alone(self, cast: factories.Cast, role: str) -> None:
+    @pytest.mark.parametrize("role", ["viewer", "editor", "administrator"])
+    def test_is_offered_and_granted_to_who_sends_or_approves_alone(self, cast: factories.Cast, role: str) -> None:
         row = factories.message(instance=cast.instance)
         visitor = Visitor(getattr(cast, role))
         visitor.get("message", row.pk)
         assert "Mostra per intero" not in visitor.actions
         visitor.post("reveal", row.pk, expect=403)
         assert not row.events.exists()
+
+
+class TestDeparture:
+    """What a waiting message waits for, told to whoever reads."""
+
+    def explained(self, visitor: Visitor, row: Any) -> str:
+        visitor.get("message", row.pk)
+        return visitor.main.one(class_="state-explanation").text
+
+    def test_one_that_is_due_is_about_to_leave(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = factories.message(instance=cast.instance)
+        assert self.explained(sender, row) == "Sta per partire. Puoi ancora annullarlo."
+
+    def test_only_who_may_cancel_is_told_so(self, cast: factories.Cast) -> None:
+        row = factories.message(instance=cast.instance)
+        assert self.explained(Visitor(cast.viewer), row) == "Sta per partire."
+
+    def test_one_planned_tells_its_date(self, cast: factories.Cast) -> None:
+        row = factories.message(instance=cast.instance, scheduled_at=datetime(2099, 7, 6, 7, 0, tzinfo=UTC))
+        assert self.explained(Visitor(cast.viewer), row) == "Partirà lunedì 6 luglio 2099 alle 9:00."
+
+    def test_a_suspension_holds_it_even_if_it_was_never_refused(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = factories.message(instance=cast.instance)
+        suspended(cast.instance.io_service)
+        assert self.explained(sender, row).startswith("Fermo perché il servizio IO è sospeso: parte dopo che chi ha")
+        sender.get("messages")
+        assert str(WaitingReason.SUSPENDED.label) in sender.main.text
+
+    def test_a_disabled_connection_holds_it(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = factories.message(instance=cast.instance)
+        cast.instance.enabled = False
+        cast.instance.save(update_fields=["enabled"])
+        assert self.explained(sender, row).startswith("Fermo perché il collegamento a IO è disabilitato")
+        sender.get("messages")
+        assert "Il collegamento a IO è disabilitato" in sender.main.text
+
+    def test_what_resumes_by_itself_says_when(self, cast: factories.Cast) -> None:
+        later = timezone.now() + timedelta(minutes=10)
+        row = factories.message(instance=cast.instance, waiting_reason=WaitingReason.UNAVAILABLE, not_before=later)
+        assert "riproviamo da soli. Riprende " in self.explained(Visitor(cast.viewer), row)
+
+    @pytest.mark.parametrize("reason", [reason for reason in WaitingReason if reason])
+    def test_every_reason_has_its_sentence(self, cast: factories.Cast, sender: Visitor, reason: WaitingReason) -> None:
+        row = factories.message(instance=cast.instance, waiting_reason=reason)
+        assert self.explained(sender, row).startswith("Fermo perché ")
+
+
+class TestDoubt:
+    @pytest.mark.parametrize(
+        ("reason", "words"),
+        [
+            ("HTTP 500", "IO ha risposto con un errore (500)"),
+            ("HTTP 302", "IO ha risposto in modo inatteso (302)"),
+            ("no answer: ServerTimeoutError", "la risposta di IO non è arrivata"),
+        ],
+    )
+    def test_says_whether_io_answered(self, cast: factories.Cast, sender: Visitor, reason: str, words: str) -> None:
+        row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
+        data = {"reason": reason}
+        record([row.pk], kind=EventKind.OUTCOME_UNKNOWN, at=timezone.now(), state=Delivery.UNCERTAIN, data=data)
+        sender.get("message", row.pk)
+        assert f"Esito incerto: {words}" in sender.main.one("ol", class_="timeline").text
+        for route, arguments in (("uncertain", ()), ("arrived", (row.pk,)), ("resend", (row.pk,))):
+            sender.get(route, *arguments)
+            assert words in sender.main.text
+
+
+def test_the_words_of_io_are_called_so(cast: factories.Cast, sender: Visitor) -> None:
+    row = factories.message_in(Delivery.BAD_REQUEST, instance=cast.instance, status_detail="Invalid request")
+    sender.get("message", row.pk)
+    assert sender.main.one(class_="status-detail").text == "Parole di IO: Invalid request"
 
 
 class TestOffers:

@@ -9,6 +9,7 @@ from messaging.models import Message
 from messaging.states import Delivery, Group, WaitingReason
 from portal import paging
 from tests import factories
+from tests.portal.composing import start, write
 from tests.portal.visitor import Visitor, address
 
 pytestmark = pytest.mark.django_db
@@ -120,12 +121,42 @@ def test_a_chip_takes_away_its_filter_and_keeps_the_others(cast: factories.Cast,
     "query",
     [{"creato_dal": "boh"}, {"stato": "inventato"}, {"gruppo": "x"}, {"servizio": "abc"}, {"creato_al": "0001-01-01"}],
 )
-def test_a_filter_that_cannot_be_read_is_told_and_filters_nothing(
+def test_a_filter_that_cannot_be_read_is_told_and_nothing_is_listed(
     cast: factories.Cast, sender: Visitor, query: dict[str, str]
 ) -> None:
-    row = factories.message(instance=cast.instance)
-    assert listed(sender, **query) == [row.pk]
+    factories.message(instance=cast.instance)
+    assert listed(sender, **query) == []
     assert sender.title.startswith("Errore:")
+    assert len(sender.errors) == 1
+    assert "Nessun messaggio" not in sender.main.text
+    assert "Rimuovi i filtri" in sender.actions
+
+
+def test_a_page_beyond_the_last_does_not_say_that_there_are_no_messages(cast: factories.Cast, sender: Visitor) -> None:
+    row = factories.message(instance=cast.instance)
+    assert listed(sender, prima=1) == []
+    assert "Ancora nessun messaggio" not in sender.main.text
+    sender.open(next(one for one in sender.main.all("a") if one.text == "Vai ai più recenti").attributes["href"])
+    assert shown(sender) == [row.pk]
+
+
+class TestDrafts:
+    def recipient(self, visitor: Visitor, typed: str, *, instance: Any) -> str:
+        draft = start(visitor, instance)
+        write(visitor, draft, button="salva", codice_fiscale=typed)
+        visitor.get("messages")
+        return visitor.main.one("tbody").all("td")[0].text
+
+    def test_show_the_typed_code_masked_who_wrote_it_and_when(self, cast: factories.Cast, sender: Visitor) -> None:
+        assert "RSSMRA••••••501U" in self.recipient(sender, "rss mra 80a01 h501u", instance=cast.instance)
+        assert f"bozza di {cast.sender.full_name}, oggi alle" in sender.main.text
+
+    @pytest.mark.parametrize("typed", ["RSSMRA80A", "RSSMRA80A01H501UX"])
+    def test_of_a_code_not_yet_whole_nothing_is_shown(self, cast: factories.Cast, sender: Visitor, typed: str) -> None:
+        assert self.recipient(sender, typed, instance=cast.instance) == "codice incompleto"
+
+    def test_without_a_code_there_is_none(self, cast: factories.Cast, sender: Visitor) -> None:
+        assert self.recipient(sender, "", instance=cast.instance) == "–"
 
 
 @pytest.mark.parametrize("value", ["x", "-1", "9" * 40, "١٢"])

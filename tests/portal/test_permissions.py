@@ -28,7 +28,7 @@ OF_ONE_MESSAGE = {
 }
 # Route -> who among those who see the message may open it.
 MAY = {
-    "reveal": {"sender"},
+    "reveal": {"sender", "approver"},
     "cancel": {"sender"},
     "arrived": {"sender"},
     "resend": {"sender"},
@@ -61,11 +61,12 @@ def test_every_route_is_public_or_of_one_message_or_known_here() -> None:
         "search_recipient",
         "uncertain",
         "compose",
+        "io_services",
         "resume",
     }
 
 
-@pytest.mark.parametrize("route", ["home", "messages", "search_recipient", "uncertain", "compose"])
+@pytest.mark.parametrize("route", ["home", "messages", "search_recipient", "uncertain", "compose", "io_services"])
 def test_nobody_enters_without_signing_in(route: str) -> None:
     Visitor().get(route, expect=302)
     Visitor().post(route, expect=302)
@@ -147,7 +148,7 @@ def test_the_page_of_a_missing_role_names_it_and_who_gives_it(cast: factories.Ca
     visitor = Visitor(cast.viewer)
     visitor.get("resend", row.pk, expect=403)
     assert "serve il ruolo Invio" in visitor.main.text
-    assert "Amministrazione" in visitor.main.text
+    assert "personale della piattaforma" in visitor.main.text
 
 
 def test_a_post_without_its_token_is_refused_and_explained(cast: factories.Cast) -> None:

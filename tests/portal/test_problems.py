@@ -1,5 +1,7 @@
 """The first lines of the list say in words what needs a person."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -29,7 +31,8 @@ def test_a_suspended_service_says_why_how_many_wait_and_who_can_act(cast: factor
     (said,) = problems(sender)
     assert f"L’invio di {cast.instance.service.service_name} è sospeso: 1 messaggio resta in coda." in said
     assert "IO rifiuta la chiave (401)" in said
-    assert "Può farlo chi ha il ruolo Configurazione." in said
+    assert "il personale della piattaforma ne inserisce una valida" in said
+    assert "chi ha il ruolo Configurazione riprende l'invio" in said
 
 
 def test_whoever_can_resume_finds_the_way(cast: factories.Cast) -> None:
@@ -44,7 +47,17 @@ def test_whoever_can_resume_finds_the_way(cast: factories.Cast) -> None:
     assert visitor.main.all("a", href=address("resume", cast.instance.io_service.pk))
 
 
+def test_an_open_breaker_is_told_only_while_something_due_waits_for_it(cast: factories.Cast, sender: Visitor) -> None:
+    lane = cast.instance.io_service.io_account.lane
+    lane.opened_at = timezone.now() - timedelta(days=3)
+    lane.save()
+    factories.message(instance=cast.instance, scheduled_at=timezone.now() + timedelta(days=1))
+    factories.message_in(Delivery.PROCESSED, instance=cast.instance)
+    assert problems(sender) == []
+
+
 def test_an_open_breaker_says_that_nothing_is_to_be_done(cast: factories.Cast, sender: Visitor) -> None:
+    factories.message(instance=cast.instance, waiting_reason=WaitingReason.UNAVAILABLE)
     lane = cast.instance.io_service.io_account.lane
     lane.opened_at = timezone.now()
     lane.save()

@@ -59,9 +59,15 @@ def test_a_disabled_person_stays_outside() -> None:
 
 
 def test_signing_out_needs_a_post(sender: Visitor) -> None:
-    assert sender.client.get(address("logout")).status_code == 405
+    sender.get("logout")
+    assert sender.main.one("form").attributes["action"] == address("logout")
+    sender.get("messages")
     sender.post("logout", expect=302)
     sender.get("messages", expect=302)
+
+
+def test_who_is_outside_already_has_nothing_to_sign_out_of(db: None) -> None:
+    assert Visitor().get("logout", expect=302)["Location"] == address("login")
 
 
 def test_a_fragment_sends_the_whole_page_to_sign_in(cast: factories.Cast) -> None:

@@ -20,7 +20,8 @@ MAY: dict[Action, set[Role]] = {
     Action.WRITE_DRAFTS: {E, S},
     Action.SEND_MESSAGES: {S},
     Action.APPROVE_MESSAGES: {A},
-    Action.REVEAL_RECIPIENT: {S},
+    # Whoever says yes to a message must be able to read to whom it goes.
+    Action.REVEAL_RECIPIENT: {S, A},
     Action.SETTLE_DOUBTS: {S},
     Action.CONFIGURE_SENDING: {C},
 }
