@@ -72,9 +72,9 @@ class Command(BaseCommand):
     def _announce(self, secrets: demo.DemoSecrets, *, has_demo: bool) -> None:
         base = settings.PUBLIC_URL or f"http://{_shown(settings.HOST)}:{settings.PORT}"
         api = f"{base}/{settings.API_PREFIX}"
-        lines = ["", f"Portal: {base}/", f"API: {api}/", f"API document: {api}/schema/"]
+        lines = ["", f"Portal: {base}", f"API: {api}", f"API document: {api}/schema"]
         if settings.IO_IS_SANDBOX:
-            lines.append(f"Sandbox: http://127.0.0.1:{settings.SANDBOX_PORT}/")
+            lines.append(f"Sandbox: http://127.0.0.1:{settings.SANDBOX_PORT}")
         if has_demo:
             for principal, (role, _name) in demo.ROLES.items():
                 lines.append(f"Login: {principal} {secrets.password} ({role.label})")
