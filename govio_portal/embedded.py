@@ -29,10 +29,12 @@ def prepare(environ: MutableMapping[str, str]) -> None:
     try:
         data_dir = Path(env_str("DATA_DIR") or Path(__file__).resolve().parent.parent / "data").expanduser().resolve()
         local_secrets.ensure(data_dir)
-        if not env_str("IO_API_BASE_URL"):
+        is_sandbox = not env_str("IO_API_BASE_URL")
+        if is_sandbox:
             port = env_int("SANDBOX_PORT", default=env_int("PORT", default=8000) + 1, minimum=1, maximum=65535)
             environ["IO_API_BASE_URL"] = f"http://127.0.0.1:{port}/api/v1"
             environ[SANDBOX_FLAG] = "1"
+        if is_sandbox or env_str("DEMO") == "1":
             # The sandbox delivers in seconds, so the first questions come soon: a demo is there to be watched.
             environ.setdefault("IO_FIRST_POLLS", "2,4,8,15,30,60,300,1800,7200")
     except (ImproperlyConfigured, local_secrets.DataDirUnusable) as error:
