@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from messaging import composing
+from messaging import deciding
 from messaging.moving import StateConflict
 from messaging.states import Delivery
 from portal.forms.decisions import RefuseForm
@@ -30,14 +30,14 @@ def approval(request: OperatorRequest, pk: int) -> HttpResponse:
     form = RefuseForm(request.POST if refuses else None)
     try:
         if refuses and form.is_valid():
-            composing.refuse(message, by=request.user, at=timezone.now(), reason=form.cleaned_data["motivo"], read=read)
+            deciding.refuse(message, by=request.user, at=timezone.now(), reason=form.cleaned_data["motivo"], read=read)
             messages.success(request, _("Non approvato: è tornato una bozza, con il tuo motivo."))
             return redirect("portal:message", pk)
         if request.method == "POST" and request.POST.get("decisione") == "si":
-            composing.approve(message, by=request.user, at=timezone.now(), read=read)
+            deciding.approve(message, by=request.user, at=timezone.now(), read=read)
             messages.success(request, _("Approvato."))
             return redirect("portal:message", pk)
-    except composing.OwnMessage:
+    except deciding.OwnMessage:
         messages.error(request, _("Lo hai preparato tu: deve approvarlo un’altra persona."))
         return redirect("portal:message", pk)
     except StateConflict:
@@ -53,8 +53,8 @@ def approval(request: OperatorRequest, pk: int) -> HttpResponse:
         "form": form,
         "invalid": bool(form.errors),
         "may_reveal": can(request.user, Action.REVEAL_RECIPIENT, on=message),
-        "is_own": composing.is_own(message, by=request.user),
-        "read": composing.reading_of(message),
+        "is_own": deciding.is_own(message, by=request.user),
+        "read": deciding.reading_of(message),
         "now": timezone.now(),
     }
     return render(request, "portal/messages/approval.html", context, status=422 if form.errors else 200)

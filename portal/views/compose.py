@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from messaging import composing
+from messaging import composing, drafting
 from messaging.models import Message
 from messaging.moving import StateConflict
 from messaging.states import Delivery
@@ -56,7 +56,7 @@ def choose(request: OperatorRequest, pk: int | None = None) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         typed = drafts.typed_in(draft) if draft else {}
         try:
-            draft = composing.save_draft(typed, instance=form.instance, by=request.user, at=timezone.now(), draft=draft)
+            draft = drafting.save_draft(typed, instance=form.instance, by=request.user, at=timezone.now(), draft=draft)
         except StateConflict:
             return _gone(request, pk)
         except (composing.InstanceDisabled, composing.TemplateMissing):
@@ -92,7 +92,7 @@ def content(request: OperatorRequest, pk: int) -> HttpResponse:
 def _content_posted(request: OperatorRequest, draft: Message) -> HttpResponse:
     now = timezone.now()
     form = ComposeForm(request.POST, text=drafts.text_of(draft))
-    composing.save_draft(raw_of(form), instance=draft.service_instance, by=request.user, at=now, draft=draft)
+    drafting.save_draft(raw_of(form), instance=draft.service_instance, by=request.user, at=now, draft=draft)
     match request.POST.get("azione"):
         case "salva":
             messages.success(request, _("Bozza salvata: nessuno l’ha ricevuta."))
@@ -160,7 +160,7 @@ def confirm(request: OperatorRequest, pk: int) -> HttpResponse:
     checked = drafts.check(form, instance=instance, at=now)
     if checked.message is None:
         return redirect(f"{reverse('portal:compose_content', args=[pk])}?controlla=1")
-    seen = composing.fingerprint(checked.message, instance=instance, at=now)
+    seen = drafting.fingerprint(checked.message, instance=instance, at=now)
     confirmation = ConfirmForm(
         request.POST if request.method == "POST" else None, seen=seen, is_overdue=checked.is_overdue
     )
@@ -192,10 +192,10 @@ def confirm(request: OperatorRequest, pk: int) -> HttpResponse:
 def _confirmed(request: OperatorRequest, draft: Message, *, checked: drafts.Checked, seen: str) -> HttpResponse | None:
     """Off it goes; None when the page must be shown again, because it no longer is what was read."""
     try:
-        message = composing.confirm_draft(
+        message = drafting.confirm_draft(
             draft, checked.data, by=request.user, at=timezone.now(), amount_unit=AmountUnit.EURO, seen=seen
         )
-    except composing.PreviewOutdated:
+    except drafting.PreviewOutdated:
         messages.warning(request, _("Il messaggio è cambiato mentre lo leggevi: rileggilo e conferma di nuovo."))
         return None
     except composing.ComposeRefused:

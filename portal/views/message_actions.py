@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from messaging import composing, settling, suspending
+from messaging import deciding, settling, suspending
 from messaging.models import Message
 from messaging.moving import StateConflict
 from messaging.states import CANCELLABLE, Delivery, WaitingReason
@@ -32,7 +32,7 @@ def cancel(request: OperatorRequest, pk: int) -> HttpResponse:
     require(request.user, Action.WRITE_DRAFTS if is_draft else Action.SEND_MESSAGES, on=message)
 
     def act(data: Mapping[str, Any]) -> None:
-        composing.cancel(message, by=request.user, at=timezone.now(), reason=data["motivo"])
+        deciding.cancel(message, by=request.user, at=timezone.now(), reason=data["motivo"])
 
     return _ask(
         request,

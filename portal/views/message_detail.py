@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from messaging import composing
+from messaging import deciding
 from messaging.models import Message
 from messaging.states import CANCELLABLE, EXPLANATION, FOLLOWED, WAITING, Delivery, Payment, Reading, WaitingReason
 from portal.context import is_fragment
@@ -52,7 +52,7 @@ def message_page(request: OperatorRequest, pk: int) -> HttpResponse:
 def reveal(request: OperatorRequest, pk: int) -> HttpResponse:
     """The full fiscal code, once, to whoever may; the history records the look before it is shown."""
     message = visible_message(request, pk, action=Action.REVEAL_RECIPIENT)
-    composing.reveal(message, by=request.user, at=timezone.now())
+    deciding.reveal(message, by=request.user, at=timezone.now())
     if is_fragment(request):
         return render(request, "portal/messages/recipient.html", {"message": message, "revealed": True})
     return _detail(request, message, revealed=True)

@@ -317,12 +317,12 @@ class TestAtTheSameTime:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         instance = ServiceInstance.objects.with_everything().get(pk=factories.service_instance().pk)
-        columns = composing._columns
+        columns = composing.columns_of
 
         def without_recipient(*args: Any, **kwargs: Any) -> dict[str, Any]:
             return {**columns(*args, **kwargs), "taxcode": ""}
 
-        monkeypatch.setattr(composing, "_columns", without_recipient)
+        monkeypatch.setattr(composing, "columns_of", without_recipient)
         with pytest.raises(IntegrityError):
             composed(instance, factories.user(), idempotency=key())
         assert not IdempotencyKey.objects.exists()

@@ -4,18 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from messaging.composing import (
-    OwnMessage,
-    approve,
-    cancel,
-    compose,
-    confirm_draft,
-    reading_of,
-    refuse,
-    reveal,
-    save_draft,
-)
+from messaging.composing import compose
+from messaging.deciding import OwnMessage, approve, cancel, reading_of, refuse, reveal
 from messaging.dispatching import dispatch
+from messaging.drafting import confirm_draft, save_draft
 from messaging.models import EventKind, Message
 from messaging.moving import StateConflict
 from messaging.states import CANCELLABLE, Delivery, WaitingReason

@@ -12,7 +12,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from io_client.client import IOClient
 from io_client.outcomes import Accepted, Unavailable
 from messaging import dispatching, engine, lanes, marking, moving
-from messaging.composing import cancel
+from messaging.deciding import cancel
 from messaging.dispatching import Slice, dispatch
 from messaging.engine import stopping
 from messaging.models import ActiveKey, EventKind, IOService, Message, ServiceInstance, SuspensionReason

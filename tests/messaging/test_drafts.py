@@ -6,19 +6,9 @@ from typing import Any
 
 import pytest
 
-from messaging.composing import (
-    ComposeRefused,
-    InstanceDisabled,
-    PreviewOutdated,
-    TemplateMissing,
-    cancel,
-    check,
-    confirm_draft,
-    fingerprint,
-    reading_of,
-    refuse,
-    save_draft,
-)
+from messaging.composing import ComposeRefused, InstanceDisabled, TemplateMissing, check
+from messaging.deciding import cancel, reading_of, refuse
+from messaging.drafting import PreviewOutdated, confirm_draft, fingerprint, save_draft
 from messaging.models import EventKind, Message, ServiceInstance
 from messaging.models.service_instance import InstanceApproval
 from messaging.moving import StateConflict

@@ -9,7 +9,7 @@ from django.db import DatabaseError
 from django.db.models import Q
 
 from messaging import moving
-from messaging.composing import cancel
+from messaging.deciding import cancel
 from messaging.models import EventKind, Message, MessageEvent
 from messaging.moving import PerRow, StateConflict, move, record
 from messaging.states import SOURCES, Delivery

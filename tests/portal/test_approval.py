@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from messaging import composing
+from messaging import deciding
 from messaging.models import EventKind, Message
 from messaging.states import Delivery
 from registry.models import ApprovalRule, Role
@@ -106,7 +106,7 @@ def test_nobody_approves_what_they_prepared(cast: factories.Cast) -> None:
     approver = Visitor(cast.approver)
     approver.get("approval", own.pk)
     assert "Approva 1 messaggio" not in approver.actions
-    read = composing.reading_of(own)
+    read = deciding.reading_of(own)
     approver.follow(approver.post("approval", own.pk, data={"decisione": "si", "letto": read}))
     assert "deve approvarlo un’altra persona" in approver.main.text
     own.refresh_from_db()
