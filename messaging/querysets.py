@@ -12,7 +12,7 @@ from registry.permissions import Action
 if TYPE_CHECKING:
     from messaging.models import Message  # noqa: F401  (named in quotes below, as the types need)
 
-# An answer about the recipient is good for five minutes (design section 6).
+# An answer about the recipient is good for five minutes.
 PROFILE_GOOD_FOR = timedelta(minutes=5)
 
 

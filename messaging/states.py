@@ -1,4 +1,4 @@
-"""Where a message can be, on three axes: delivery, reading, payment (design: `docs/states.md`).
+"""Where a message can be, on three axes: delivery, reading, payment (`docs/states.md`).
 
 One table says which delivery moves are allowed; every verb moves rows with a conditional UPDATE built from it.
 Names, explanations and colours of states live here too, so that a page, the API and the help say the same.
@@ -121,7 +121,7 @@ EXPLANATION: dict[Delivery, Promise] = {
     Delivery.EXPIRED: _("La scadenza è passata mentre era in coda: non lo abbiamo inviato."),
 }
 
-# From -> allowed next states (design section 5).
+# From -> allowed next states (docs/states.md).
 MOVES: dict[Delivery, frozenset[Delivery]] = {
     Delivery.DRAFT: frozenset({Delivery.PENDING_APPROVAL, Delivery.SCHEDULED, Delivery.CANCELLED}),
     Delivery.PENDING_APPROVAL: frozenset({Delivery.SCHEDULED, Delivery.DRAFT, Delivery.CANCELLED}),
@@ -241,7 +241,7 @@ class Priority(models.IntegerChoices):
     LAST = 3, _("In coda agli altri")
 
 
-# What the API says: GovIO's status names, lower case, from our finer states (design section 5).
+# What the API says: GovIO's status names, lower case, from our finer states (docs/states.md).
 API_STATUS: dict[Delivery, str] = {
     **{state: state.value for state in Delivery},
     Delivery.DRAFT: "created",

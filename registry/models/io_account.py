@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class IOAccount(models.Model):
-    """The owner of keys at IO. The rate limit belongs to it: all its services share one bucket (io-api.md 7)."""
+    """The owner of keys at IO. The rate limit belongs to it: all its services share one bucket."""
 
     name = models.CharField(_("nome"), max_length=120, unique=True)
     calls_per_second = models.PositiveSmallIntegerField(

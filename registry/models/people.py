@@ -56,7 +56,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class Role(models.TextChoices):
-    """What a grant lets a person do (ui.md 1.1). Which action needs which role is in `registry.permissions`."""
+    """What a grant lets a person do (docs/glossary.md). Which action needs which role is in `registry.permissions`."""
 
     VIEWER = "viewer", _("Consultazione")
     EDITOR = "editor", _("Redazione")
