@@ -134,7 +134,8 @@ class ConsumerKeyAdmin(_ConsumerKeyAdmin):
     def save_model(self, request: HttpRequest, obj: ConsumerKey, form: Any, change: bool) -> None:  # noqa: FBT001  (Django's signature)
         issued, clear = ConsumerKey.issue(obj.consumer, scopes=list(obj.scopes), expires_at=obj.expires_at)
         obj.pk, obj.prefix = issued.pk, issued.prefix
-        self._shown_once = clear
+        # On the row of this request: the admin itself serves everybody at once.
+        obj.clear_key = clear  # type: ignore[attr-defined]  # in memory only, for response_add
 
     def response_add(
         self, request: HttpRequest, obj: ConsumerKey, post_url_continue: str | None = None
@@ -142,7 +143,7 @@ class ConsumerKeyAdmin(_ConsumerKeyAdmin):
         # In the answer itself: a notice would carry the key through a cookie.
         context = {
             **self.admin_site.each_context(request),
-            "key": self._shown_once,
+            "key": obj.clear_key,  # type: ignore[attr-defined]  # set by save_model, in memory only
             "title": _("Chiave creata"),
             "row": obj,
         }

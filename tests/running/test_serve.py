@@ -125,6 +125,7 @@ class TestOneSentenceEach:
             pass
         modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "secrets").iterdir()}
         assert set(modes.values()) == {0o600}
+        assert (tmp_path / "govio.sqlite3").stat().st_mode & 0o777 == 0o600
         assert (tmp_path / "sandbox.json").stat().st_mode & 0o777 == 0o600
 
 
