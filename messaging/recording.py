@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
+from django.utils.translation import gettext_noop
 
 from io_client.outcomes import (
     Accepted,
@@ -48,6 +49,7 @@ _SUSPENDING = {
     Cause.KEY: SuspensionReason.KEY_REFUSED,
     Cause.PERMISSION: SuspensionReason.PERMISSION_MISSING,
 }
+ARRIVED_AT_FIRST = gettext_noop("IO lo aveva accettato al primo invio: il cittadino lo ha ricevuto.")
 # Why the message waits after a refusal that is not its own; suspended where nothing else is said.
 _HOLDING = {Cause.UNCLEAR: WaitingReason.SET_ASIDE}
 
@@ -294,8 +296,12 @@ def _record_orphan(
     elif row.delivery_state in (Delivery.SENDING, Delivery.UNCERTAIN):
         # The second sending is under way: what becomes of it will tell whether there are two.
         record([message], kind=EventKind.LATE_ANSWER, at=at, data=facts)
-    else:
+    elif row.expedition_date is not None:
         record([message], kind=EventKind.POSSIBLE_DOUBLE, at=at, data=facts)
+    else:
+        # Given up meanwhile (cancelled, expired, refused at the second try): yet the citizen has it.
+        Message.objects.filter(pk=message).update(status_detail=ARRIVED_AT_FIRST)
+        record([message], kind=EventKind.LATE_ANSWER, at=at, data=facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from io_client.outcomes import (
     Unavailable,
     Withheld,
 )
+from messaging.deciding import cancel
 from messaging.models import EventKind, IOService, Message, MessageEvent, ServiceInstance, SuspensionReason
 from messaging.recording import (
     FIRST_RETRY_SECONDS,
@@ -288,6 +289,14 @@ class TestAcceptanceThatNoRowWaitsFor:
         sent(row, Accepted(OTHER_ID), attempt=uuid.uuid4())
         assert fresh(row).delivery_state == state
         assert facts(row)["io_id"] == OTHER_ID
+
+    def test_of_one_given_up_after_send_again_is_no_double_but_says_that_it_arrived(self, doubt: Message) -> None:
+        settle_resend(doubt, by=doubt.sender, at=AT, reason="")
+        cancel(fresh(doubt), by=doubt.sender, at=AT)
+        sent(doubt, Accepted(IO_ID))
+        assert fresh(doubt).delivery_state == Delivery.CANCELLED
+        assert "il cittadino lo ha ricevuto" in fresh(doubt).status_detail
+        assert events(doubt)[-1] == EventKind.LATE_ANSWER
 
     def test_of_a_message_that_retention_removed_is_no_fault(self, doubt: Message) -> None:
         attempt = doubt.attempt_id
