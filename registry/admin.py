@@ -12,7 +12,21 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from registry.models import Consumer, ConsumerKey, Grant, IOAccount, Organization, Scope, Service, User
+from registry.models import (
+    ClosureDay,
+    Consumer,
+    ConsumerKey,
+    Grant,
+    IOAccount,
+    Organization,
+    Scope,
+    SendingHoursChange,
+    Service,
+    User,
+)
+from registry.opening_hours import EVERY_DAY
+from registry.setting_hours import record_change, snapshot
+from registry.weekdays import WeekdaysField
 
 if TYPE_CHECKING:
     _OrganizationAdmin = admin.ModelAdmin[Organization]
@@ -23,11 +37,15 @@ if TYPE_CHECKING:
     _ConsumerKeyAdmin = admin.ModelAdmin[ConsumerKey]
     _UserAdmin = DjangoUserAdmin[Any]  # the stubs only know heirs of AbstractUser
     _KeyForm = forms.ModelForm[ConsumerKey]
+    _OrganizationForm = forms.ModelForm[Organization]
+    _ClosureDayInline = admin.TabularInline[ClosureDay, Organization]
+    _SendingHoursChangeInline = admin.TabularInline[SendingHoursChange, Organization]
 else:
     _OrganizationAdmin = _ServiceAdmin = _IOAccountAdmin = _ConsumerAdmin = _ConsumerKeyAdmin = admin.ModelAdmin
     _GrantInline = admin.StackedInline
     _UserAdmin = DjangoUserAdmin
-    _KeyForm = forms.ModelForm
+    _KeyForm = _OrganizationForm = forms.ModelForm
+    _ClosureDayInline = _SendingHoursChangeInline = admin.TabularInline
 
 # Rights are grants, never Django's groups: one answerer.
 admin.site.unregister(Group)
@@ -36,10 +54,53 @@ admin.site.site_title = _("Piattaforma")
 admin.site.index_title = _("Enti, servizi, persone")
 
 
+class OrganizationForm(_OrganizationForm):
+    sending_days = WeekdaysField(label=_("Giorni di invio"), initial=EVERY_DAY)
+
+    class Meta:
+        model = Organization
+        fields = "__all__"
+
+
+class ClosureDayInline(_ClosureDayInline):
+    model = ClosureDay
+    extra = 0
+
+
+class SendingHoursChangeInline(_SendingHoursChangeInline):
+    """Who changed the hours, here or in the portal: to be read alone."""
+
+    model = SendingHoursChange
+    fields = ["at", "actor", "before", "after"]
+    readonly_fields = ["at", "actor", "before", "after"]
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Organization | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 @admin.register(Organization)
 class OrganizationAdmin(_OrganizationAdmin):
+    form = OrganizationForm
     list_display = ["legal_name", "tax_code", "io_account", "approval"]
     search_fields = ["legal_name", "tax_code"]
+    inlines = [ClosureDayInline, SendingHoursChangeInline]
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001  (Django's signature)
+        """Django has saved the ente itself a moment ago, in the same transaction; now its days of closure."""
+        super().save_related(request, form, formsets, change)
+        assert isinstance(request.user, User)  # whoever enters the back office is signed in
+        record_change(form.instance, before=form.instance.hours_before, by=request.user, at=timezone.now())
+
+    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:  # noqa: FBT001  (likewise)
+        # As stored: the object in hand already has what the form says.
+        before = Organization.objects.select_for_update().filter(pk=obj.pk).first() or Organization()
+        obj.hours_before = snapshot(before)  # type: ignore[attr-defined]  # in memory only, for save_related
+        super().save_model(request, obj, form, change)
 
 
 @admin.register(Service)

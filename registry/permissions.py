@@ -25,6 +25,10 @@ class Action(enum.Enum):
     REVEAL_RECIPIENT = "reveal a recipient"
     SETTLE_DOUBTS = "settle doubts"
     CONFIGURE_SENDING = "configure sending"
+    # Queues, paces and stops, in numbers: nothing of any message.
+    SEE_SENDING = "see how sending goes"
+    # Of the whole ente: needed on every service that it sends for.
+    SET_SENDING_HOURS = "set sending hours"
 
 
 # Of these roles, any one suffices (docs/glossary.md tells what each role is).
@@ -37,6 +41,8 @@ ROLES: dict[Action, frozenset[Role]] = {
     Action.REVEAL_RECIPIENT: frozenset({Role.SENDER, Role.APPROVER}),
     Action.SETTLE_DOUBTS: frozenset({Role.SENDER}),
     Action.CONFIGURE_SENDING: frozenset({Role.CONFIGURATOR}),
+    Action.SEE_SENDING: frozenset({Role.CONFIGURATOR, Role.ADMINISTRATOR}),
+    Action.SET_SENDING_HOURS: frozenset({Role.CONFIGURATOR, Role.ADMINISTRATOR}),
 }
 
 

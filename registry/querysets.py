@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
+from registry.opening_hours import EVERY_DAY
+
 if TYPE_CHECKING:
     from registry.models import ConsumerKey, Grant, Organization, Service, User  # noqa: F401  (named in quotes below, as the types need)
 
@@ -25,6 +27,10 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
 
         covering = Grant.objects.active(at).filter(user=user)
         return self.filter(Exists(covering.filter(Q(all_organizations=True) | Q(organizations=OuterRef("pk")))))
+
+    def with_sending_hours(self) -> "OrganizationQuerySet":
+        """Those whose messages wait at certain times."""
+        return self.filter(Q(sends_from__isnull=False) | ~Q(sending_days=EVERY_DAY) | Q(observes_holidays=True))
 
 
 class ServiceQuerySet(models.QuerySet["Service"]):

@@ -4,11 +4,13 @@ from registry.models.consumer import AmountUnit, Consumer, ConsumerKey, Scope
 from registry.models.io_account import IOAccount, Lane
 from registry.models.organization import ApprovalRule, Organization
 from registry.models.people import Grant, Role, User
+from registry.models.sending_hours import ClosureDay, SendingHoursChange
 from registry.models.service import Service
 
 __all__ = [
     "AmountUnit",
     "ApprovalRule",
+    "ClosureDay",
     "Consumer",
     "ConsumerKey",
     "Grant",
@@ -17,6 +19,7 @@ __all__ = [
     "Organization",
     "Role",
     "Scope",
+    "SendingHoursChange",
     "Service",
     "User",
 ]

@@ -12,7 +12,7 @@ class IOAccount(models.Model):
     calls_per_second = models.PositiveSmallIntegerField(
         _("chiamate al secondo"),
         default=10,
-        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        validators=[MinValueValidator(1), MaxValueValidator(10_000)],
         help_text=_("Quante chiamate al secondo fare a IO. IO ne concede circa 30 (50 con Premium veloce)."),
     )
 
@@ -22,7 +22,8 @@ class IOAccount(models.Model):
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(calls_per_second__gte=1, calls_per_second__lte=1000), name="io_account_rate_in_range"
+                condition=models.Q(calls_per_second__gte=1, calls_per_second__lte=10_000),
+                name="io_account_rate_in_range",
             )
         ]
 
@@ -48,7 +49,7 @@ class Lane(models.Model):
     held_until = models.DateTimeField(null=True, editable=False)
     # 429: nobody calls for this account before this instant.
     paused_until = models.DateTimeField(null=True, editable=False)
-    # After a 429 the rate is multiplied by this until `slowed_until`.
+    # After a 429 and its pause the rate is multiplied by this, then by a little more every second until `slowed_until`.
     rate_factor = models.FloatField(default=1.0, editable=False)
     slowed_until = models.DateTimeField(null=True, editable=False)
     # Breaker: closed while `opened_at` is null; open until a probe succeeds; then half open, one message at a time.
@@ -58,10 +59,11 @@ class Lane(models.Model):
     probe_at = models.DateTimeField(null=True, editable=False)
     probes_failed = models.PositiveSmallIntegerField(default=0, editable=False)
     is_half_open = models.BooleanField(default=False, editable=False)
-    # The bucket, where there is no Redis.
+    # The bucket, where there is no Redis; `grants` are [milliseconds since 1970, count] of the last few seconds.
     tokens = models.FloatField(default=0.0, editable=False)
     poll_tokens = models.FloatField(default=0.0, editable=False)
     refilled_at = models.DateTimeField(null=True, editable=False)
+    grants = models.JSONField(default=list, editable=False)
 
     class Meta:
         verbose_name = _("corsia di invio")

@@ -1,8 +1,18 @@
-from django.core.validators import RegexValidator
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from registry.opening_hours import EVERY_DAY, Closure, OpeningHours
 from registry.querysets import OrganizationQuerySet
+
+if TYPE_CHECKING:
+    from django.db.models.fields.related_descriptors import RelatedManager
+
+    from registry.models.sending_hours import ClosureDay
 
 
 class ApprovalRule(models.TextChoices):
@@ -49,6 +59,18 @@ class Organization(models.Model):
         verbose_name=_("account IO predefinito"),
         help_text=_("L'account in cui nascono i nuovi servizi IO dell'ente."),
     )
+    # Sending hours, on the clock of Rome: null is the whole day. Changed through `registry.setting_hours`.
+    sends_from = models.TimeField(_("invia dalle"), null=True, blank=True)
+    sends_until = models.TimeField(_("invia fino alle"), null=True, blank=True)
+    # One bit a day, Monday the lowest.
+    sending_days = models.PositiveSmallIntegerField(
+        _("giorni di invio"), default=EVERY_DAY, validators=[MinValueValidator(1), MaxValueValidator(EVERY_DAY)]
+    )
+    observes_holidays = models.BooleanField(
+        _("non invia nei giorni festivi"),
+        default=False,
+        help_text=_("Né nelle feste nazionali, né nei giorni di chiusura dell'ente."),
+    )
 
     objects = OrganizationQuerySet.as_manager()
 
@@ -60,7 +82,45 @@ class Organization(models.Model):
             models.CheckConstraint(
                 condition=models.Q(tax_code__regex=r"^[0-9]{11}$"), name="organization_tax_code_11_digits"
             ),
+            models.CheckConstraint(
+                condition=Q(sends_from__isnull=True, sends_until__isnull=True)
+                | Q(sends_from__isnull=False, sends_until__isnull=False, sends_from__lt=F("sends_until")),
+                name="organization_hours_in_order",
+            ),
+            # Never closed on all days: what waits for an hour that never comes is lost.
+            models.CheckConstraint(
+                condition=Q(sending_days__gte=1, sending_days__lte=EVERY_DAY), name="organization_sends_on_some_day"
+            ),
         ]
+
+    if TYPE_CHECKING:
+        closure_days: RelatedManager[ClosureDay]
 
     def __str__(self) -> str:
         return self.legal_name
+
+    def clean(self) -> None:
+        if (self.sends_from is None) != (self.sends_until is None):
+            raise ValidationError({"sends_until": _("Indica da che ora e fino a che ora, oppure nessuna delle due.")})
+        if self.sends_from is not None and self.sends_until is not None and self.sends_from >= self.sends_until:
+            raise ValidationError({"sends_until": _("L'ora di fine viene dopo quella di inizio, nello stesso giorno.")})
+
+    @property
+    def has_sending_hours(self) -> bool:
+        """Whether there are times at which its messages wait. Costs no query."""
+        return OpeningHours(
+            opens=self.sends_from, days=self.sending_days, observes_holidays=self.observes_holidays
+        ).is_restricted
+
+    def opening_hours(self) -> OpeningHours:
+        """Costs one query where holidays are observed, unless `closure_days` are prefetched."""
+        closures: tuple[Closure, ...] = ()
+        if self.observes_holidays:
+            closures = tuple(closure.as_closure() for closure in self.closure_days.all())
+        return OpeningHours(
+            opens=self.sends_from,
+            closes=self.sends_until,
+            days=self.sending_days,
+            observes_holidays=self.observes_holidays,
+            closures=closures,
+        )

@@ -121,6 +121,27 @@ class TestKeysOfIO:
         service.refresh_from_db()
         assert service.primary_key.open() == SECRET
 
+    @pytest.mark.parametrize(
+        ("field", "typed"),
+        [("new_primary_key", "due parole"), ("new_secondary_key", "perché"), ("test_taxcode", "boh")],
+    )
+    def test_what_no_call_could_be_made_with_is_refused(self, staff: Client, field: str, typed: str) -> None:
+        service = factories.io_service(key=SECRET)
+        answer = staff.post(
+            reverse("admin:messaging_ioservice_change", args=[service.pk]),
+            {"io_service_id": service.io_service_id, "active_key": "primary", field: typed},
+        )
+        assert answer.status_code == 200
+        service.refresh_from_db()
+        assert (service.primary_key.open(), bool(service.secondary_key)) == (SECRET, False)
+        assert service.test_taxcode == "AAAAAA00A00A000A"
+
+    def test_the_citizen_of_trial_may_be_the_ente_s_own(self, staff: Client) -> None:
+        service = factories.io_service()
+        self.save(staff, service, test_taxcode=" rssmra80a01h501u ")
+        service.refresh_from_db()
+        assert service.test_taxcode == "RSSMRA80A01H501U"
+
 
 class TestTemplates:
     def save(self, staff: Client, template: Template, **changed: str) -> str:

@@ -24,6 +24,8 @@ MAY: dict[Action, set[Role]] = {
     Action.REVEAL_RECIPIENT: {S, A},
     Action.SETTLE_DOUBTS: {S},
     Action.CONFIGURE_SENDING: {C},
+    Action.SEE_SENDING: {C, M},
+    Action.SET_SENDING_HOURS: {C, M},
 }
 
 
