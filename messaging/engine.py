@@ -8,7 +8,8 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -17,9 +18,9 @@ from io_client.client import IOClient
 
 Answer = TypeVar("Answer")
 
-# Calls under way at once in this process. Several times what one account may have (dispatching.IN_FLIGHT_PER_LANE), so
+# Calls under way at once in this process. Several times what one account may have (serving.IN_FLIGHT_PER_LANE), so
 # that accounts to which IO answers slowly leave room for the others.
-CONNECTIONS = 400
+CONNECTIONS = 600
 
 
 class EngineDead(Exception):
@@ -51,25 +52,33 @@ class Engine:
 
         Raises EngineDead when the loop's thread is gone; nothing was started then.
         """
+        self.start_all([(call, then)])
+
+    def start_all(self, calls: Sequence[tuple[Coroutine[Any, Any, Any], Callable[[Any], None]]]) -> None:
+        """`start` for many, waking the loop once."""
+        if not calls:
+            return
         if not self._thread.is_alive():
-            call.close()
+            for call, _then in calls:
+                call.close()
             raise EngineDead
         with self._counting:
-            self._under_way += 1
-
-        def done(future: "asyncio.Task[Answer]") -> None:
-            self._tasks.discard(future)
-            with self._counting:
-                self._under_way -= 1
-            error = asyncio.CancelledError() if future.cancelled() else future.exception()
-            then(error if error is not None else future.result())
+            self._under_way += len(calls)
 
         def begin() -> None:
-            task = self._loop.create_task(call)
-            self._tasks.add(task)
-            task.add_done_callback(done)
+            for call, then in calls:
+                task = self._loop.create_task(call)
+                self._tasks.add(task)
+                task.add_done_callback(partial(self._done, then))
 
         self._loop.call_soon_threadsafe(begin)
+
+    def _done(self, then: Callable[[Any], None], task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        with self._counting:
+            self._under_way -= 1
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        then(error if error is not None else task.result())
 
     def free(self) -> int:
         """How many calls may begin now without waiting for a connection: a marked message must never queue for one."""

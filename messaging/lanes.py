@@ -4,23 +4,22 @@ A lane only avoids waste: two workers serving one account would share its bucket
 the mark is a conditional UPDATE. Instants are the database's.
 """
 
-import logging
 import random
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, Value
-from django.db.models.functions import Greatest, Now
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
 
+from messaging import logs
 from messaging.breaker import Breaker
+from messaging.claiming import streams_due
 from messaging.database_clock import DatabaseClock, now_plus
 from messaging.models import Message
 from registry.models import Lane
-
-log = logging.getLogger(__name__)
 
 # Longer than a slice, so that a lane is not lost between renewals, short enough that a dead worker's is soon free.
 HELD_FOR_SECONDS = 20.0
@@ -28,8 +27,13 @@ HELD_FOR_SECONDS = 20.0
 DEFAULT_PAUSE_SECONDS = 5.0
 PAUSE_JITTER = 0.2
 LONGEST_PAUSE_SECONDS = 3600.0
-SLOWED_FOR_SECONDS = 60.0
+# However little IO asks for: the 429s of one burst must all come in while the pause that counts them once still lasts.
+SHORTEST_PAUSE_SECONDS = 1.0
+# Down at once and up slowly, as everybody who shares a line does: the next 429 is the only way to learn how much of the
+# account somebody else uses, and each costs a pause. From 0.7 the whole rate is back after 75 seconds.
+SLOWED_TO = 0.7
 SLOWEST_FACTOR = 0.1
+RECOVERED_PER_SECOND = 0.02 / 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +46,24 @@ class TakenLane:
     clock: DatabaseClock
 
 
-def take_lanes(*, holder: uuid.UUID, limit: int) -> list[TakenLane]:
-    """Take up to `limit` free lanes of accounts that have something due and are not paused."""
-    due = Message.objects.due(at=Now()).filter(io_account=OuterRef("pk"))
+def take_lanes(*, holder: uuid.UUID, limit: int, closed: Collection[int] = ()) -> list[TakenLane]:
+    """Take up to `limit` free lanes of accounts that have something due and are not paused.
+
+    `closed`: enti that may not send now, whose messages are therefore not due.
+    """
     free = Lane.objects.filter(
         Q(holder=None) | Q(held_until__lt=Now()),
         Q(paused_until=None) | Q(paused_until__lte=Now()),
         Q(opened_at=None) | Q(probe_at__lte=Now()),
-        Exists(due),
     )
+    due = accounts_due(free.values_list("pk", flat=True), closed=closed)
+    if not due:
+        return []
     with transaction.atomic():
         taken = list(
             # The one that waited longest since it was last served goes first.
-            free.order_by(F("held_until").asc(nulls_first=True))
+            free.filter(pk__in=due)
+            .order_by(F("held_until").asc(nulls_first=True))
             .select_for_update(skip_locked=True, of=("self",))
             .values_list("pk", flat=True)[:limit]
         )
@@ -63,6 +72,17 @@ def take_lanes(*, holder: uuid.UUID, limit: int) -> list[TakenLane]:
         Lane.objects.filter(pk__in=taken).update(holder=holder, held_until=now_plus(HELD_FOR_SECONDS))
         rows = Lane.objects.filter(pk__in=taken, holder=holder).select_related("io_account").annotate(now=Now())
         return [_taken(lane, now=lane.now) for lane in rows]
+
+
+def accounts_due(io_accounts: Iterable[int], *, closed: Collection[int] = ()) -> frozenset[int]:
+    """Those of these accounts that have something to send now."""
+    return frozenset(stream.io_account for stream in streams_due(list(io_accounts), closed=closed))
+
+
+def with_polls_waiting(io_accounts: Collection[int]) -> frozenset[int]:
+    """Those of these accounts that have something to ask IO about now."""
+    due = Message.objects.to_poll(io_account=OuterRef("pk"), at=Now())
+    return frozenset(Lane.objects.filter(Exists(due), pk__in=io_accounts).values_list("pk", flat=True))
 
 
 def _taken(lane: Lane, *, now: datetime) -> TakenLane:
@@ -86,9 +106,16 @@ def _breaker(lane: Lane) -> Breaker:
 
 
 def effective_rate(lane: Lane, *, now: datetime) -> float:
-    """Calls per second to make now: the account's, lowered for a while after a 429."""
-    is_slowed = lane.slowed_until is not None and lane.slowed_until > now
-    return lane.io_account.calls_per_second * (lane.rate_factor if is_slowed else 1.0)
+    """Calls per second to make now: the account's, lowered after a 429 and growing back since."""
+    return lane.io_account.calls_per_second * _factor(lane, now=now)
+
+
+def _factor(lane: Lane, *, now: datetime) -> float:
+    """The part of the rate used now; never lower than right after the pause, and the whole from `slowed_until` on."""
+    if lane.slowed_until is None:
+        return 1.0
+    missing = max(0.0, (lane.slowed_until - now).total_seconds()) * RECOVERED_PER_SECOND
+    return max(lane.rate_factor, 1.0 - missing)
 
 
 def keep_lanes(io_accounts: Collection[int], *, holder: uuid.UUID) -> frozenset[int]:
@@ -115,24 +142,25 @@ def learn(io_account: int, *, fold: Callable[[Breaker, datetime], Breaker]) -> B
         if after != before:
             Lane.objects.filter(pk=io_account).update(**asdict(after))
             if after.position is not before.position:
-                log.warning("IO account %s: breaker is %s", io_account, after.position.value)
+                logs.breaker_moved(io_account, after.position.value)
     return after
 
 
 def pause(io_account: int, *, seconds: float | None) -> None:
-    """IO said 429: nobody calls for this account for that long (None: it did not say), and more slowly for a while."""
+    """IO said 429: nobody calls for this account for that long (None: it did not say), then more slowly for a while."""
     if seconds is None:
         seconds = DEFAULT_PAUSE_SECONDS * (1 + random.random() * PAUSE_JITTER)  # noqa: S311  (spreads load, keeps no secret)
-    seconds = min(max(0.0, seconds), LONGEST_PAUSE_SECONDS)
+    seconds = min(max(SHORTEST_PAUSE_SECONDS, seconds), LONGEST_PAUSE_SECONDS)
     with transaction.atomic():
         lane = Lane.objects.select_for_update().annotate(now=Now()).get(pk=io_account)
-        # The answers of one burst count once: the calls were made at one rate.
         was_paused = lane.paused_until is not None and lane.paused_until > lane.now
-        factor = lane.rate_factor if lane.slowed_until and lane.slowed_until > lane.now else 1.0
+        # The answers of one burst count once: the calls were made at one rate.
+        factor = lane.rate_factor if was_paused else max(SLOWEST_FACTOR, _factor(lane, now=lane.now) * SLOWED_TO)
+        until = max(lane.now + timedelta(seconds=seconds), lane.paused_until or lane.now)
         Lane.objects.filter(pk=io_account).update(
-            paused_until=Greatest(F("paused_until"), Value(lane.now + timedelta(seconds=seconds)))
-            if lane.paused_until
-            else lane.now + timedelta(seconds=seconds),
-            rate_factor=factor if was_paused else max(SLOWEST_FACTOR, factor / 2),
-            slowed_until=lane.now + timedelta(seconds=seconds + SLOWED_FOR_SECONDS),
+            paused_until=until,
+            rate_factor=factor,
+            slowed_until=until + timedelta(seconds=(1.0 - factor) / RECOVERED_PER_SECOND),
         )
+    if not was_paused:
+        logs.account_paused(io_account, seconds=seconds)

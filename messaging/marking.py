@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ObjectDoesNotExist
 from django.db import Error as DatabaseFailed
 from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Now
@@ -16,9 +16,10 @@ from django.db.models.functions import Now
 from io_client.payloads import NewMessage, PaymentData
 from messaging.checkpoints import checkpoint
 from messaging.database_clock import now_plus
-from messaging.models import EventKind, Message, ServiceInstance
+from messaging.models import EventKind, IOService, Message, ServiceInstance
 from messaging.moving import move
 from messaging.states import Delivery
+from messaging.suspending import digest_of_key
 from sealed.boxes import SealBroken
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Departure:
     attempt_id: uuid.UUID
     letter: NewMessage
     key: str = field(repr=False)
+    key_digest: str
     is_allowed: Callable[[], bool] = field(repr=False)
 
 
@@ -94,52 +96,78 @@ def mark(ids: Sequence[int], *, withheld: Callable[[list[int], uuid.UUID], None]
             skip_locked=True,
         )
         checkpoint("marked")
-        rows = list(
-            Message.objects.filter(pk__in=marked, attempt_id=attempt_id).select_related("content", "io_service")
-        )
+        rows = Message.objects.filter(pk__among=marked, attempt_id=attempt_id).values_list(*_NEEDED, named=True)
+        ready = list(rows.order_by())
+        services = IOService.objects.in_bulk({row.io_service_id for row in ready})
     except DatabaseFailed:
         withheld(list(ids), attempt_id)
         raise
-    for row in rows:
-        service = row.io_service
-        assert service is not None  # the constraint message_sending_has_attempt
+    keys: dict[int, tuple[str, str]] = {}
+    for row in ready:
+        service = services[row.io_service_id]
         try:
-            key, letter = service.key.open(), letter_of(row)
-        except (SealBroken, ObjectDoesNotExist) as fault:
+            if service.pk not in keys:
+                key = service.key.open()
+                keys[service.pk] = key, digest_of_key(key)
+            letter = _letter(row, service=service)
+        except (SealBroken, ContentGone) as fault:
             # The key was replaced a moment ago by one that we cannot open (choosing will see it and suspend), or the
             # content is gone: this one stays, the others leave.
             log.error("message %s cannot leave: %s", row.pk, type(fault).__name__)
             withheld([row.pk], attempt_id)
             continue
+        key, digest = keys[service.pk]
         yield Departure(
             message=row.pk,
             io_service=service.pk,
             attempt_id=attempt_id,
             letter=letter,
             key=key,
+            key_digest=digest,
             is_allowed=allowance.holds,
         )
 
 
-def letter_of(message: Message) -> NewMessage:
+class ContentGone(Exception):
+    """The message has no text any more: somebody deleted it by hand."""
+
+
+# What a request is made of, and nothing else: a group is read a hundred at a time.
+_NEEDED = (
+    "pk",
+    "taxcode",
+    "due_date",
+    "feature_level",
+    "io_service_id",
+    "content__pk",
+    "content__subject",
+    "content__markdown",
+    "content__amount_cents",
+    "content__notice_number",
+    "content__invalid_after_due_date",
+    "content__payee_taxcode",
+)
+
+
+def _letter(row: Any, *, service: IOService) -> NewMessage:
     """The request's content, from the frozen text: nothing is rendered or decided here."""
-    content = message.content
+    if row.content__pk is None:
+        raise ContentGone
     payment = None
-    if content.amount_cents is not None:
+    if row.content__amount_cents is not None:
         payment = PaymentData(
-            amount=content.amount_cents,
-            notice_number=content.notice_number,
-            invalid_after_due_date=content.invalid_after_due_date,
-            payee_fiscal_code=content.payee_taxcode or None,
+            amount=row.content__amount_cents,
+            notice_number=row.content__notice_number,
+            invalid_after_due_date=row.content__invalid_after_due_date,
+            payee_fiscal_code=row.content__payee_taxcode or None,
         )
-    service = message.io_service
     return NewMessage(
-        fiscal_code=message.taxcode,
-        subject=content.subject,
-        markdown=content.markdown,
-        due_date=message.due_date,
+        fiscal_code=row.taxcode,
+        subject=row.content__subject,
+        markdown=row.content__markdown,
+        due_date=row.due_date,
         payment=payment,
         # Absent leaves it to the service's own setting on IO; we only ever ask for more.
-        require_secure_channels=True if service is not None and service.require_secure_channels else None,
-        feature_level=message.feature_level,
+        require_secure_channels=True if service.require_secure_channels else None,
+        feature_level=row.feature_level,
     )

@@ -211,8 +211,8 @@ class SuspensionReason(models.TextChoices):
     KEY_REFUSED = (
         "key_refused",
         _(
-            "IO rifiuta la chiave (401): il personale della piattaforma ne inserisce una valida, poi chi ha "
-            "il ruolo Configurazione riprende l'invio."
+            "IO rifiuta la chiave (401): chi ha il ruolo Configurazione ne inserisce una valida nella pagina "
+            "del servizio IO, poi riprende l'invio."
         ),
     )
     PERMISSION_MISSING = (

@@ -13,7 +13,7 @@ class MessageContent(models.Model):
     """
 
     message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="content")
-    version = models.ForeignKey(TemplateVersion, models.PROTECT, related_name="+")
+    version = models.ForeignKey(TemplateVersion, models.PROTECT, related_name="+", db_index=False)
     subject = models.CharField(_("titolo"), max_length=255, blank=True)
     markdown = models.TextField(_("testo"), blank=True)
     values = models.JSONField(_("valori dei segnaposto"), default=dict)

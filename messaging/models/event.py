@@ -32,6 +32,7 @@ class EventKind(models.TextChoices):
     POSSIBLE_DOUBLE = "possible_double", _("Possibile doppio: IO ha accettato due volte")
     SETTLED_ARRIVED = "settled_arrived", _("Dato per arrivato da una persona")
     SETTLED_RESEND = "settled_resend", _("Una persona ha chiesto di inviarlo di nuovo")
+    RESENT_BY_RULE = "resent_by_rule", _("Inviato di nuovo dalla regola del collegamento a IO")
     STATUS = "status", _("Stato su IO aggiornato")
     READ_STATUS = "read_status", _("Lettura aggiornata")
     PAYMENT_STATUS = "payment_status", _("Pagamento aggiornato")
@@ -44,12 +45,12 @@ class EventKind(models.TextChoices):
 class MessageEvent(models.Model):
     """One line of a message's history, append-only; its id numbers the history of all messages together."""
 
-    message = models.ForeignKey(Message, models.CASCADE, related_name="events")
+    message = models.ForeignKey(Message, models.CASCADE, related_name="events", db_index=False)
     at = models.DateTimeField()
     kind = models.CharField(max_length=32, choices=EventKind.choices)
     # The delivery state right after; blank where the event moved none.
     state = models.CharField(max_length=32, choices=Delivery.choices, blank=True)
-    actor = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    actor = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", db_index=False)
     # Small facts without personal data: IO's status code and words, the attempt, a person's reason.
     data = models.JSONField(default=dict)
 

@@ -12,12 +12,12 @@ class IdempotencyKey(models.Model):
     The principal is the consumer, or the person where there is no consumer. Outlives the message's content.
     """
 
-    consumer = models.ForeignKey(Consumer, models.PROTECT, null=True, related_name="+")
-    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    consumer = models.ForeignKey(Consumer, models.PROTECT, null=True, related_name="+", db_index=False)
+    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", db_index=False)
     key = models.UUIDField()
     # SHA-256, hexadecimal, of the parsed body, the service instance and the amount unit.
     body_hash = models.CharField(max_length=64)
-    service_instance = models.ForeignKey(ServiceInstance, models.PROTECT, related_name="+")
+    service_instance = models.ForeignKey(ServiceInstance, models.PROTECT, related_name="+", db_index=False)
     message = models.ForeignKey(Message, models.PROTECT, related_name="idempotency_keys")
     created_at = models.DateTimeField()
 

@@ -34,6 +34,8 @@ class IOService(models.Model):
         validators=[MaxValueValidator(AMOUNT[1])],
         help_text=_("Il limite del servizio su IO (max_allowed_payment_amount). Vuoto: decide IO."),
     )
+    # IO's own fictitious citizen unless the ente names another: asked about by "Prova la chiave".
+    test_taxcode = models.CharField(_("codice fiscale di prova"), max_length=16, default="AAAAAA00A00A000A", blank=True)
     require_secure_channels = models.BooleanField(_("canali sicuri"), default=False)
 
     suspended_at = models.DateTimeField(_("sospeso dal"), null=True, blank=True, editable=False)

@@ -7,7 +7,18 @@ from django.utils.translation import gettext_lazy as _
 from messaging.models.io_service import IOService
 from messaging.models.service_instance import ServiceInstance
 from messaging.querysets import MessageQuerySet
-from messaging.states import FINAL, GROUP_OF, WAITING, Delivery, Group, Payment, Priority, Reading, WaitingReason
+from messaging.states import (
+    FINAL,
+    FOLLOWED,
+    GROUP_OF,
+    WAITING,
+    Delivery,
+    Group,
+    Payment,
+    Priority,
+    Reading,
+    WaitingReason,
+)
 from registry.models import Consumer, IOAccount, User
 
 if TYPE_CHECKING:
@@ -30,11 +41,19 @@ class Message(models.Model):
     Texts and values are in `MessageContent`, history in `MessageEvent`. States move only through `messaging.moving`.
     """
 
+    # No foreign key has an index of its own: every move writes one entry in each index, and the queries that there are
+    # have theirs below.
     service_instance = models.ForeignKey(
-        ServiceInstance, models.PROTECT, related_name="messages", verbose_name=_("collegamento a IO")
+        ServiceInstance,
+        models.PROTECT,
+        related_name="messages",
+        verbose_name=_("collegamento a IO"),
+        db_index=False,
     )
-    sender = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("mittente"))
-    consumer = models.ForeignKey(Consumer, models.PROTECT, null=True, related_name="+", verbose_name=_("integrazione"))
+    sender = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("mittente"), db_index=False)
+    consumer = models.ForeignKey(
+        Consumer, models.PROTECT, null=True, related_name="+", verbose_name=_("integrazione"), db_index=False
+    )
     # Upper case; blank in a draft that has none yet.
     taxcode = models.CharField(_("codice fiscale"), max_length=16, blank=True)
     feature_level = models.CharField(max_length=16, choices=FeatureLevel.choices, default=FeatureLevel.STANDARD)
@@ -59,7 +78,7 @@ class Message(models.Model):
     is_taken_as_arrived = models.BooleanField(default=False)
 
     # The queue.
-    io_account = models.ForeignKey(IOAccount, models.PROTECT, related_name="+")
+    io_account = models.ForeignKey(IOAccount, models.PROTECT, related_name="+", db_index=False)
     priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.SCHEDULED)
     # Not to be taken up before this instant: its date, or the end of a pause of its own.
     not_before = models.DateTimeField()
@@ -72,10 +91,13 @@ class Message(models.Model):
     profile_checked_at = models.DateTimeField(null=True)
 
     # The attempt. Frozen by the mark, and kept afterwards: a late answer must find it.
-    io_service = models.ForeignKey(IOService, models.PROTECT, null=True, related_name="+")
+    io_service = models.ForeignKey(IOService, models.PROTECT, null=True, related_name="+", db_index=False)
     attempt_id = models.UUIDField(null=True)
     marked_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
+
+    # The rule of its service instance sent it again after a doubt: it does so once.
+    is_resent_by_rule = models.BooleanField(default=False)
 
     # Following: null when there is nothing more to ask.
     next_poll_at = models.DateTimeField(null=True)
@@ -114,10 +136,11 @@ class Message(models.Model):
             ),
         ]
         indexes = [
-            # dispatching.claim: the next rows of one account.
+            # claiming: which streams of an account have something due, and the next rows of each.
             models.Index(
                 F("io_account"),
                 F("priority"),
+                F("service_instance"),
                 F("not_before"),
                 F("id"),
                 name="message_queue",
@@ -137,11 +160,23 @@ class Message(models.Model):
             ),
             # The list of doubts, and its count on every page.
             models.Index(fields=["id"], name="message_doubts", condition=Q(delivery_state=Delivery.UNCERTAIN)),
+            # What waits for an approver, counted on every page.
+            models.Index(
+                fields=["service_instance"],
+                name="message_pending",
+                condition=Q(delivery_state=Delivery.PENDING_APPROVAL),
+            ),
             # Set aside: resumed and counted by IO service.
             models.Index(
                 fields=["service_instance"],
                 name="message_set_aside",
                 condition=Q(waiting_reason=WaitingReason.SET_ASIDE),
+            ),
+            # Taken by IO, not followed any more and never ended: counted in the operating view, listed for a person.
+            models.Index(
+                fields=["service_instance", "-id"],
+                name="message_silent",
+                condition=Q(delivery_state__in=sorted(FOLLOWED), next_poll_at__isnull=True, is_taken_as_arrived=False),
             ),
             # Lists.
             models.Index(fields=["service_instance", "-id"], name="message_by_instance"),

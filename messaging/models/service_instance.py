@@ -19,6 +19,13 @@ class InstanceApproval(models.TextChoices):
     ALWAYS = "always", _("Sempre")
 
 
+class OnDoubt(models.TextChoices):
+    """What happens to a message when nobody knows whether IO took it."""
+
+    ASK = "ask", _("Decide una persona")
+    RESEND = "resend", _("Reinvia una volta, dopo 10 minuti")
+
+
 class ServiceInstanceQuerySet(models.QuerySet["ServiceInstance"]):
     def open_to(self, user: Any, action: Action, *, at: datetime | None = None) -> "ServiceInstanceQuerySet":
         """Those on which one live grant of this person covers the action."""
@@ -46,6 +53,10 @@ class ServiceInstance(models.Model):
     enabled = models.BooleanField(_("abilitato"), default=True)
     approval = models.CharField(
         _("approvazione"), max_length=16, choices=InstanceApproval.choices, default=InstanceApproval.INHERIT
+    )
+
+    on_doubt = models.CharField(
+        _("in caso di esito incerto"), max_length=16, choices=OnDoubt.choices, default=OnDoubt.ASK
     )
 
     objects = ServiceInstanceQuerySet.as_manager()

@@ -11,13 +11,14 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from io_client.client import IOClient
 from io_client.outcomes import Accepted, Unavailable
-from messaging import dispatching, engine, lanes, marking, moving
+from messaging import dispatching, draining, engine, keeping_answers, lanes, marking, moving, serving
+from messaging.answers import ProfileAnswer, SendAnswer
 from messaging.deciding import cancel
-from messaging.dispatching import Slice, dispatch
+from messaging.dispatching import dispatch
 from messaging.engine import stopping
+from messaging.keeping_answers import keep
 from messaging.models import ActiveKey, EventKind, IOService, Message, ServiceInstance, SuspensionReason
-from messaging.pacing import pacer
-from messaging.recording import ProfileAnswer, SendAnswer, record_sends
+from messaging.recording import record_sends
 from messaging.states import WAITING, Delivery, Priority, WaitingReason
 from registry.models import Lane
 from sealed.boxes import Sealed
@@ -456,7 +457,7 @@ class TestDatabaseThatFails:
     def test_while_recording_is_tried_again_until_it_works(self, io: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
         row = factories.message()
         for name in ("record_profiles", "record_sends"):
-            monkeypatch.setattr(dispatching, name, Flaky(getattr(dispatching, name), failures=2))
+            monkeypatch.setattr(keeping_answers, name, Flaky(getattr(keeping_answers, name), failures=2))
         dispatch()
         assert fresh(row).delivery_state == Delivery.SENT
         assert events(row) == FACTS_OF_A_SENT_MESSAGE
@@ -467,7 +468,8 @@ class TestDatabaseThatFails:
     ) -> None:
         row = factories.message()
         for name in ("record_profiles", "record_sends"):
-            monkeypatch.setattr(dispatching, name, Flaky(getattr(dispatching, name), failures=1, is_committed=True))
+            once = Flaky(getattr(keeping_answers, name), failures=1, is_committed=True)
+            monkeypatch.setattr(keeping_answers, name, once)
         dispatch()
         assert fresh(row).delivery_state == Delivery.SENT
         assert events(row) == FACTS_OF_A_SENT_MESSAGE
@@ -477,11 +479,13 @@ class TestDatabaseThatFails:
         self, io: StandIn, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked, sending = factories.message(), factories.message_in(Delivery.SENDING)
-        monkeypatch.setattr(dispatching, "record_sends", Flaky(record_sends, failures=1))
+        monkeypatch.setattr(keeping_answers, "record_sends", Flaky(record_sends, failures=1))
         assert sending.attempt_id is not None
-        Slice([], holder=uuid.uuid4(), motor=engine.engine(), pace=pacer())._record(
-            [ProfileAnswer(asked.pk, service_of(asked).pk, Unavailable("HTTP 503"))],
-            [SendAnswer(sending.pk, service_of(sending).pk, sending.attempt_id, Accepted("ID"), datetime.now(UTC))],
+        keep(
+            [
+                ProfileAnswer(asked.pk, service_of(asked).pk, Unavailable("HTTP 503")),
+                SendAnswer(sending.pk, service_of(sending).pk, sending.attempt_id, Accepted("ID"), datetime.now(UTC)),
+            ]
         )
         assert fresh(asked).retries == 1
         assert fresh(sending).delivery_state == Delivery.SENT
@@ -489,8 +493,8 @@ class TestDatabaseThatFails:
     @pytest.mark.django_db(transaction=True)
     def test_for_too_long_leaves_the_rows_to_the_sweep(self, io: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
         row = factories.message_in(Delivery.RECIPIENT_ALLOWED)
-        monkeypatch.setattr(dispatching, "RECORD_FOR_SECONDS", 0.0)
-        monkeypatch.setattr(dispatching, "record_sends", Flaky(record_sends, failures=1))
+        monkeypatch.setattr(keeping_answers, "RECORD_FOR_SECONDS", 0.0)
+        monkeypatch.setattr(keeping_answers, "record_sends", Flaky(record_sends, failures=1))
         with pytest.raises(DatabaseError):
             dispatch()
         assert fresh(row).delivery_state == Delivery.SENDING
@@ -543,11 +547,12 @@ class TestFaultOfOurs:
         self, io: StandIn, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(dispatching, "SLICE_SECONDS", 0.1)
-        monkeypatch.setattr(dispatching, "LONGEST_CALL_SECONDS", 0.2)
+        monkeypatch.setattr(serving, "LONGEST_CALL_SECONDS", 0.2)
         row = factories.message_in(Delivery.RECIPIENT_ALLOWED)
         with_a_token_in_hand(row)
         io.answer("send", Canned(201, delay=0.8))
         dispatch()
+        draining.finish()
         assert fresh(row).delivery_state == Delivery.SENDING
         assert fresh(row).lease_until is not None
         let_calls_end()
@@ -565,7 +570,7 @@ class TestAnswerThatCannotBeRecorded:
                 raise IntegrityError("a rule of one row")
             record_sends(answers, at=at)
 
-        monkeypatch.setattr(dispatching, "record_sends", refuses_one)
+        monkeypatch.setattr(keeping_answers, "record_sends", refuses_one)
         dispatch()
         states = [fresh(row).delivery_state for row in rows]
         assert states.count(Delivery.SENT) == 5
@@ -591,6 +596,33 @@ class TestEndOfTheSlice:
             return "held"
 
         assert at_once(dispatch, look) == [1, "free"]
+        draining.finish()
+        assert fresh(row).delivery_state == Delivery.SENT
+
+    def test_the_place_is_free_though_slow_answers_are_still_under_way(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dispatching, "SLICE_SECONDS", 0.1)
+        row = factories.message_in(Delivery.RECIPIENT_ALLOWED)
+        with_a_token_in_hand(row)
+        io.answer("send", Canned(201, delay=1.0))
+        dispatch()
+        assert fresh(row).delivery_state == Delivery.SENDING
+        draining.finish()
+        assert fresh(row).delivery_state == Delivery.SENT
+
+    def test_a_process_that_ends_keeps_its_task_until_the_answers_are_recorded(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        row = factories.message_in(Delivery.RECIPIENT_ALLOWED)
+        with_a_token_in_hand(row)
+
+        def answered_after_the_end_began(request: Request) -> Canned:
+            engine.stopping.set()
+            return Canned(201, delay=0.5)
+
+        io.answer("send", answered_after_the_end_began)
+        dispatch()
         assert fresh(row).delivery_state == Delivery.SENT
 
 
@@ -614,3 +646,46 @@ class Flaky:
         if self._is_committed:
             self._real(*args, **kwargs)
         raise DatabaseError("server closed the connection unexpectedly")
+
+
+@pytest.mark.django_db(transaction=True)
+class TestManyAccounts:
+    def test_each_is_served_though_together_they_could_have_more_calls_than_there_are_connections(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engine, "CONNECTIONS", 12)
+        monkeypatch.setattr(dispatching, "SLICE_SECONDS", 3.0)
+        monkeypatch.setattr(dispatching, "LOOK_FOR_TOKENS_SECONDS", 0.0)
+        sender, rows = factories.user(), []
+        for _ in range(12):
+            service = factories.io_service(io_account=factories.io_account(calls_per_second=1))
+            instance = factories.service_instance(io_service=service)
+            rows += [
+                factories.message_in(Delivery.RECIPIENT_ALLOWED, instance=instance, sender=sender, taxcode=code)
+                for code in codes(9)
+            ]
+        dispatch()
+        draining.finish()
+        served = {row.io_account_id for row in map(fresh, rows) if row.delivery_state == Delivery.SENT}
+        assert served == {row.io_account_id for row in rows}
+
+    def test_one_to_which_io_answers_slowly_leaves_connections_to_the_others(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engine, "CONNECTIONS", 8)
+        monkeypatch.setattr(dispatching, "SLICE_SECONDS", 2.0)
+        sender = factories.user()
+        slow, quick = (
+            factories.service_instance(
+                io_service=factories.io_service(io_account=factories.io_account(calls_per_second=100))
+            )
+            for _ in range(2)
+        )
+        slow_ones = codes(40)
+        for code in slow_ones:
+            factories.message(instance=slow, sender=sender, taxcode=code)
+            io.answer("profile", Canned(200, delay=1.5), fiscal_code=code)
+        row = factories.message(instance=quick, sender=sender, taxcode="VRDLGI80A01H501U")
+        dispatch()
+        draining.finish()
+        assert fresh(row).delivery_state == Delivery.SENT

@@ -154,7 +154,7 @@ class TestKeep:
 
 
 class TestPause:
-    @pytest.mark.parametrize(("asked", "granted"), [(30, 30), (0, 0), (-5, 0), (1e9, 3600)])
+    @pytest.mark.parametrize(("asked", "granted"), [(30, 30), (0, 1), (-5, 1), (1e9, 3600)])
     def test_lasts_as_long_as_told_within_reason(self, asked: float, granted: float, account: IOAccount) -> None:
         pause(account.pk, seconds=asked)
         assert granted - 10 < seconds_from_now(Lane.objects.get().paused_until) <= granted
@@ -184,27 +184,91 @@ class TestPause:
     def test_the_429s_of_one_burst_slow_down_once(self, account: IOAccount) -> None:
         for _ in range(5):
             pause(account.pk, seconds=60)
-        assert Lane.objects.get().rate_factor == 0.5
+        assert Lane.objects.get().rate_factor == 0.7
 
-    def test_throttled_again_after_the_pause_it_is_slower_still_but_never_stops(self, account: IOAccount) -> None:
-        factors = []
+    def test_so_do_those_of_a_burst_that_io_would_have_us_repeat_at_once(self, account: IOAccount) -> None:
         for _ in range(5):
-            pause(account.pk, seconds=60)
-            factors.append(Lane.objects.get().rate_factor)
-            Lane.objects.update(paused_until=datetime.now(UTC) - AGO)
-        assert factors == [0.5, 0.25, 0.125, 0.1, 0.1]
+            pause(account.pk, seconds=0)
+        assert Lane.objects.get().rate_factor == 0.7
 
-    def test_after_a_while_the_full_rate_is_back(self, account: IOAccount) -> None:
-        now = datetime.now(UTC)
+    def test_throttled_again_right_after_the_pause_it_is_slower_still_but_never_stops(self, account: IOAccount) -> None:
+        factors = []
+        for _ in range(9):
+            pause(account.pk, seconds=60)
+            factors.append(round(Lane.objects.get().rate_factor, 2))
+            over(account)
+        assert factors == [0.7, 0.49, 0.34, 0.24, 0.17, 0.12, 0.1, 0.1, 0.1]
+
+    def test_from_the_end_of_the_pause_it_grows_by_two_in_a_hundred_every_five_seconds(
+        self, account: IOAccount
+    ) -> None:
+        pause(account.pk, seconds=60)
         lane = Lane.objects.get()
-        lane.rate_factor, lane.slowed_until = 0.25, now + timedelta(seconds=1)
-        assert effective_rate(lane, now=now) == 250
-        assert effective_rate(lane, now=now + timedelta(seconds=1)) == 1000
+        end = lane.paused_until
+        assert end is not None
+
+        def rate_after(seconds: float) -> float:
+            return round(effective_rate(lane, now=end + timedelta(seconds=seconds)), 6)
+
+        assert [rate_after(at) for at in (-30, 0, 5, 10, 50)] == [700, 700, 720, 740, 900]
+
+    def test_it_ends_at_the_full_rate(self, account: IOAccount) -> None:
+        pause(account.pk, seconds=60)
+        lane = Lane.objects.get()
+        until = lane.slowed_until
+        assert until is not None
+        assert 60 + 75 - 10 < seconds_from_now(until) <= 60 + 75
+        assert effective_rate(lane, now=until - timedelta(seconds=1)) < 1000
+        assert effective_rate(lane, now=until) == effective_rate(lane, now=until + timedelta(days=1)) == 1000
+
+    def test_a_pause_prolonged_grows_back_from_its_new_end(self, account: IOAccount) -> None:
+        pause(account.pk, seconds=60)
+        pause(account.pk, seconds=120)
+        lane = Lane.objects.get()
+        assert lane.paused_until is not None
+        assert effective_rate(lane, now=lane.paused_until) == pytest.approx(700)
+
+    def test_throttled_on_the_way_back_it_is_lowered_from_where_it_was(self, account: IOAccount) -> None:
+        pause(account.pk, seconds=1)
+        # 25 seconds after the pause, of the 75 that it takes.
+        Lane.objects.update(
+            paused_until=datetime.now(UTC) - timedelta(seconds=25),
+            slowed_until=datetime.now(UTC) + timedelta(seconds=50),
+        )
+        pause(account.pk, seconds=1)
+        assert Lane.objects.get().rate_factor == pytest.approx(0.8 * 0.7, abs=0.05)
 
     def test_throttled_after_recovering_it_starts_from_the_full_rate(self, account: IOAccount) -> None:
         Lane.objects.update(rate_factor=0.1, slowed_until=datetime.now(UTC) - AGO)
         pause(account.pk, seconds=1)
-        assert Lane.objects.get().rate_factor == 0.5
+        assert Lane.objects.get().rate_factor == 0.7
+
+    def test_an_account_that_was_never_throttled_runs_at_its_rate(self, account: IOAccount) -> None:
+        assert effective_rate(Lane.objects.get(), now=datetime.now(UTC)) == 1000
+
+    def test_another_account_keeps_its_rate(self, account: IOAccount) -> None:
+        other = factories.io_account()
+        pause(account.pk, seconds=60)
+        lane = Lane.objects.get(pk=other.pk)
+        assert lane.paused_until is None
+        assert effective_rate(lane, now=datetime.now(UTC)) == 1000
+
+    def test_the_lane_is_taken_at_the_lowered_rate(self, account: IOAccount) -> None:
+        pause(account.pk, seconds=60)
+        over(account)
+        (lane,) = take_lanes(holder=ME, limit=1)
+        assert 700 <= lane.rate < 750
+
+
+def over(account: IOAccount) -> None:
+    """The account's pause ends now, and its slowdown is as much nearer."""
+    lane = Lane.objects.get(pk=account.pk)
+    assert lane.paused_until is not None
+    assert lane.slowed_until is not None
+    earlier = lane.paused_until - datetime.now(UTC) + timedelta(seconds=0.01)
+    Lane.objects.filter(pk=account.pk).update(
+        paused_until=lane.paused_until - earlier, slowed_until=lane.slowed_until - earlier
+    )
 
 
 class TestLearn:

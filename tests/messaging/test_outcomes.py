@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from messaging.dispatching import dispatch
-from messaging.lanes import DEFAULT_PAUSE_SECONDS, PAUSE_JITTER
+from messaging.lanes import DEFAULT_PAUSE_SECONDS, PAUSE_JITTER, SLOWED_TO
 from messaging.models import EventKind, Message, SuspensionReason
 from messaging.states import Delivery, WaitingReason
 from tests import factories
@@ -370,12 +370,12 @@ class TestThrottled:
         shortest = timedelta(seconds=DEFAULT_PAUSE_SECONDS)
         assert began + shortest <= paused_until(message) <= ended + shortest * (1 + PAUSE_JITTER)
 
-    def test_the_rate_is_halved_for_a_while_after_the_pause(self, io: StandIn) -> None:
+    def test_the_rate_is_lowered_for_a_while_after_the_pause(self, io: StandIn) -> None:
         message = factories.message()
         io.answer("profile", Canned(429, headers={"Retry-After": "10"}))
         dispatch()
         lane = lane_of(message)
-        assert lane.rate_factor == 0.5
+        assert lane.rate_factor == SLOWED_TO
         assert seconds_from_now(lane.slowed_until) > 60
 
     def test_while_paused_nothing_is_asked(self, io: StandIn) -> None:

@@ -10,17 +10,18 @@ from django.db import transaction
 
 from io_client.client import IOClient
 from messaging import polling
-from messaging.models import ActiveKey, EventKind, IOService, Message, MessageEvent, ServiceInstance, SuspensionReason
-from messaging.pacing import depth, pacer
-from messaging.polling import (
+from messaging.following import (
     DISABLED_NOW,
     NO_MORE_NEWS,
     NOT_ON_IO_NOW,
     REJECTED_UNEXPLAINED,
     next_poll_after,
-    poll,
 )
+from messaging.models import ActiveKey, EventKind, IOService, Message, MessageEvent, ServiceInstance, SuspensionReason
+from messaging.pacing import depth, pacer
+from messaging.polling import poll
 from messaging.states import FINAL, FOLLOWED, Delivery
+from messaging.suspending import resume
 from registry.models import IOAccount, Lane
 from sealed.boxes import Sealed
 from tests import factories
@@ -245,7 +246,8 @@ class TestReadThatFails:
         assert service_of(row).suspended_reason == SuspensionReason.KEY_REFUSED
         Message.objects.update(next_poll_at=datetime.now(UTC) - AGO)
         assert poll() == 0
-        IOService.objects.update(suspended_at=None, suspended_reason="")
+        assert seconds_from_now(fresh(row).next_poll_at) > 60
+        resume(service_of(row), by=factories.user(), at=AT)
         io.forget()
         io.answer("status", said("PROCESSED"))
         assert poll() == 1

@@ -19,16 +19,10 @@ from io_client.outcomes import (
     Unavailable,
     Withheld,
 )
+from messaging.answers import ProfileAnswer, SendAnswer
 from messaging.deciding import cancel
 from messaging.models import EventKind, IOService, Message, MessageEvent, ServiceInstance, SuspensionReason
-from messaging.recording import (
-    FIRST_RETRY_SECONDS,
-    LONGEST_RETRY_SECONDS,
-    ProfileAnswer,
-    SendAnswer,
-    record_profiles,
-    record_sends,
-)
+from messaging.recording import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, record_profiles, record_sends
 from messaging.settling import settle_arrived, settle_resend
 from messaging.states import WAITING, Delivery, WaitingReason
 from messaging.suspending import digest_of_key

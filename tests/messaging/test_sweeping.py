@@ -1,16 +1,19 @@
 """Requests whose answer never came become doubts, and what waited past its due date ends."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from messaging import moving, sweeping
+from messaging.engine import stopping
 from messaging.models import EventKind, Message
 from messaging.states import WAITING, Delivery, WaitingReason
 from messaging.sweeping import expire, sweep
 from tests import factories
-from tests.messaging.lifecycle import events, facts, fresh
+from tests.messaging.lifecycle import at_once, events, facts, fresh
 
 pytestmark = pytest.mark.django_db
 
@@ -99,3 +102,74 @@ class TestExpire:
         row = factories.message_in(state, expires_at=datetime.now(UTC) + PAST)
         assert expire(at=AT) == 0
         assert fresh(row).delivery_state == state
+
+
+class TestManyAtOnce:
+    """However many there are, in groups, and without keeping the sweep from its other work."""
+
+    @pytest.fixture(autouse=True)
+    def _small_groups(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sweeping, "BATCH", 3)
+        monkeypatch.setattr(sweeping, "LOOK", 7)
+
+    def test_one_run_ends_all_that_is_past_its_due_date(self) -> None:
+        instance = factories.service_instance()
+        over = datetime.now(UTC) + PAST
+        for _ in range(20):
+            factories.message(instance=instance, expires_at=over)
+        ahead = factories.message(instance=instance, expires_at=datetime.now(UTC) + FUTURE)
+        assert expire(at=AT) == 20
+        assert list(Message.objects.exclude(delivery_state=Delivery.EXPIRED)) == [ahead]
+        assert expire(at=AT) == 0
+
+    def test_one_run_turns_all_lost_requests_into_doubts(self) -> None:
+        instance = factories.service_instance()
+        for _ in range(20):
+            sending(lease=PAST, instance=instance)
+        assert sweep(at=AT) == 20
+        assert Message.objects.uncertain().count() == 20
+
+    def test_past_its_time_it_stops_after_a_group_and_the_next_run_goes_on(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sweeping, "RUN_SECONDS", -1.0)
+        instance = factories.service_instance()
+        for _ in range(5):
+            factories.message(instance=instance, expires_at=datetime.now(UTC) + PAST)
+        assert [expire(at=AT), expire(at=AT), expire(at=AT)] == [3, 2, 0]
+
+    def test_told_to_stop_it_ends_with_the_group_under_way(self) -> None:
+        instance = factories.service_instance()
+        for _ in range(5):
+            factories.message(instance=instance, expires_at=datetime.now(UTC) + PAST)
+        stopping.set()
+        try:
+            assert expire(at=AT) == 3
+        finally:
+            stopping.clear()
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.postgresql
+    def test_rows_that_somebody_holds_keep_nobody_else_back(self) -> None:
+        """More than a whole look of them: the run ends instead of asking for ever, and takes what it can."""
+        instance = factories.service_instance()
+        over = datetime.now(UTC) + PAST
+        held = [factories.message(instance=instance, expires_at=over - timedelta(hours=1)).pk for _ in range(5)]
+        free = [factories.message(instance=instance, expires_at=over).pk for _ in range(4)]
+        is_held, is_done = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with transaction.atomic():
+                list(Message.objects.select_for_update().filter(pk__in=held))
+                is_held.set()
+                is_done.wait(30)
+
+        def run() -> int:
+            is_held.wait(10)
+            try:
+                return expire(at=AT)
+            finally:
+                is_done.set()
+
+        assert at_once(hold, run)[1] == 4
+        assert set(Message.objects.filter(delivery_state=Delivery.EXPIRED).values_list("pk", flat=True)) == set(free)

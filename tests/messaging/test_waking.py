@@ -112,6 +112,7 @@ class TestNudge:
         assert broker.asked == []
 
 
+@pytest.mark.django_db
 class TestTasks:
     @pytest.fixture
     def served(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
