@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from messaging.models import EventKind, IdempotencyKey, Message, MessageContent, ServiceInstance
 from messaging.moving import record
@@ -31,13 +32,19 @@ class ComposeRefused(Exception):
 class InstanceDisabled(Exception):
     """The service instance is switched off: nothing new is composed through it."""
 
+    cure = _("Il collegamento a IO è disabilitato: riabilitalo o usane un altro.")
+
 
 class TemplateMissing(Exception):
     """The template of the service instance has no published version yet."""
 
+    cure = _("Il modello di questo collegamento a IO non ha ancora una versione pubblicata.")
+
 
 class KeyReused(Exception):
     """The idempotency key was used with another request."""
+
+    cure = _("La chiave di idempotenza è già servita per una richiesta diversa: usane una nuova.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,10 @@ class Composed:
 
 
 def rules_for(instance: ServiceInstance, *, amount_unit: str) -> SendingRules:
-    """What the validator must know of a service instance. Costs one query for the placeholders. Raises TemplateMissing."""
+    """What the validator must know of a service instance. Raises TemplateMissing.
+
+    Costs one query for the placeholders, and one for the closure days where the ente observes holidays.
+    """
     version = instance.template.current_version
     if version is None:
         raise TemplateMissing
@@ -65,6 +75,7 @@ def rules_for(instance: ServiceInstance, *, amount_unit: str) -> SendingRules:
         text=version.as_text(),
         amount_unit="euro" if amount_unit == AmountUnit.EURO else "cents",
         payment_cap_cents=instance.io_service.payment_cap_cents,
+        hours=instance.organization.opening_hours(),
     )
 
 
@@ -75,8 +86,12 @@ def check(data: object, *, instance: ServiceInstance, amount_unit: str, at: date
 
 def find_replay(key: uuid.UUID, *, by: User, consumer: Consumer | None) -> IdempotencyKey | None:
     """The earlier request of this principal with this key. Whether its message may still be seen is the caller's to ask."""
-    principal = Q(consumer=consumer) if consumer is not None else Q(user=by)
-    return IdempotencyKey.objects.filter(principal, key=key).select_related("message").first()
+    return IdempotencyKey.objects.filter(of_principal(by, consumer), key=key).select_related("message").first()
+
+
+def of_principal(by: User, consumer: Consumer | None) -> Q:
+    """Whose keys these are: the consumer's, or the person's where there is no consumer."""
+    return Q(consumer=consumer) if consumer is not None else Q(user=by)
 
 
 def compose(
@@ -103,19 +118,16 @@ def compose(
         raise ComposeRefused(verdict)
     try:
         with transaction.atomic():
-            message = _store(
-                verdict.message, warnings=verdict.warnings, instance=instance, by=by, consumer=consumer, at=at
-            )
+            message = new_message(verdict.message, instance=instance, by=by, consumer=consumer, at=at)
+            message.save(force_insert=True)
+            content = new_content(verdict.message, warnings=verdict.warnings, instance=instance)
+            content.message = message
+            content.save(force_insert=True)
+            record([message.pk], **first_event(message))
             if idempotency is not None:
-                IdempotencyKey.objects.create(
-                    consumer=consumer,
-                    user=None if consumer is not None else by,
-                    key=idempotency.key,
-                    body_hash=idempotency.body_hash,
-                    service_instance=instance,
-                    message=message,
-                    created_at=at,
-                )
+                key = new_key(idempotency, instance=instance, by=by, consumer=consumer, at=at)
+                key.message = message
+                key.save(force_insert=True)
             nudge_on_commit()
     except IntegrityError:
         # A simultaneous call with the same key was faster; anything else is a fault of ours and must be seen.
@@ -132,31 +144,51 @@ def _replay(earlier: IdempotencyKey, *, idempotency: Idempotency) -> Composed:
     return Composed(earlier.message, is_new=False)
 
 
-def _store(
-    valid: ValidMessage,
-    *,
-    warnings: tuple[Finding, ...],
-    instance: ServiceInstance,
-    by: User,
-    consumer: Consumer | None,
-    at: datetime,
+def new_message(
+    valid: ValidMessage, *, instance: ServiceInstance, by: User, consumer: Consumer | None, at: datetime
 ) -> Message:
-    state = Delivery.PENDING_APPROVAL if instance.needs_approval else Delivery.SCHEDULED
-    version = instance.template.current_version
-    assert version is not None  # the rules that the text was rendered with came from it
-    message = Message.objects.create(
+    """The row to store, one of many or the only one: `scheduled`, or `pending_approval` where a rule asks for it."""
+    return Message(
         service_instance=instance,
         sender=by,
         consumer=consumer,
         io_account_id=instance.io_service.io_account_id,
-        delivery_state=state,
+        delivery_state=Delivery.PENDING_APPROVAL if instance.needs_approval else Delivery.SCHEDULED,
         created_at=at,
         updated_at=at,
         **columns_of(valid, at=at),
     )
-    MessageContent.objects.create(message=message, version=version, **content_of(valid, warnings=warnings))
-    record([message.pk], kind=EventKind.COMPOSED, at=at, state=state, by=by)
-    return message
+
+
+def new_content(valid: ValidMessage, *, warnings: tuple[Finding, ...], instance: ServiceInstance) -> MessageContent:
+    """Likewise what it says; its message is the caller's to set, once it has an id."""
+    version = instance.template.current_version
+    assert version is not None  # the rules that the text was rendered with came from it
+    return MessageContent(version=version, **content_of(valid, warnings=warnings))
+
+
+def new_key(
+    idempotency: Idempotency, *, instance: ServiceInstance, by: User, consumer: Consumer | None, at: datetime
+) -> IdempotencyKey:
+    """Likewise that the request was honoured."""
+    return IdempotencyKey(
+        consumer=consumer,
+        user=None if consumer is not None else by,
+        key=idempotency.key,
+        body_hash=idempotency.body_hash,
+        service_instance=instance,
+        created_at=at,
+    )
+
+
+def first_event(message: Message) -> dict[str, Any]:
+    """How its history begins, as `messaging.moving` records it."""
+    return {
+        "kind": EventKind.COMPOSED,
+        "at": message.created_at,
+        "state": message.delivery_state,
+        "by": message.sender,
+    }
 
 
 def columns_of(valid: ValidMessage, *, at: datetime) -> dict[str, Any]:

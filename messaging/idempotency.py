@@ -3,6 +3,7 @@
 import hashlib
 import json
 from decimal import Decimal
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 
@@ -20,13 +21,16 @@ def canonical_hash(body: Any, *, service_instance_id: int, amount_unit: str) -> 
 
 def _canonical(value: Any) -> str:
     match value:
+        case str():
+            return encode_basestring_ascii(value)
         case dict():
-            return "{" + ",".join(f"{json.dumps(name)}:{_canonical(value[name])}" for name in sorted(value)) + "}"
+            members = [f"{encode_basestring_ascii(name)}:{_canonical(value[name])}" for name in sorted(value)]
+            return "{" + ",".join(members) + "}"
         case list():
             return "[" + ",".join(map(_canonical, value)) + "]"
         case Decimal():
             return _number(value)
-    # Strings, whole numbers, true, false, null.
+    # Whole numbers, true, false, null.
     return json.dumps(value)
 
 

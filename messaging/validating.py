@@ -17,6 +17,7 @@ from messaging.money import AmountUnit
 from messaging.reading_members import missing, warn_of_unknown
 from messaging.reading_payment import PaymentInput, read_payment
 from messaging.reading_placeholders import PlaceholderInput, read_placeholders
+from registry.opening_hours import ALWAYS_OPEN, OpeningHours, next_opening
 from templates_app.findings import Finding, Findings, Severity
 from templates_app.placeholders import FORBIDDEN
 from templates_app.rendering import FixedValues, Rendered, RenderingErrors, TemplateText, check_values, render
@@ -41,6 +42,8 @@ class SendingRules:
     text: TemplateText
     amount_unit: AmountUnit
     payment_cap_cents: int | None = None
+    # The ente's: what is due when it is closed leaves at its next opening.
+    hours: OpeningHours = ALWAYS_OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +217,12 @@ def _check_due_date(
     elif due_date <= scheduled_at:
         detail = _("La scadenza arriva prima della spedizione: il messaggio scadrà senza partire.")
         findings.warn("due_date_before_expedition", "/due_date", detail)
+    elif (opening := next_opening(rules.hours, scheduled_at)) is None or due_date <= opening:
+        # Past its due date a waiting message is not sent any more, and closed it only waits.
+        detail = _(
+            "La scadenza arriva prima che riapra l'orario di invio dell'ente: il messaggio scadrà senza partire."
+        )
+        findings.warn("due_date_before_opening", "/due_date", detail)
 
 
 def _check_absent_due_date(*, rules: SendingRules, payment: PaymentInput | None, findings: Findings) -> None:

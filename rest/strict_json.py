@@ -25,6 +25,9 @@ from rest.problems import Problem
 
 MAX_DEPTH = 20
 MAX_DIGITS = 20
+# A thousand messages with all the placeholders they may have stay below. A short text can hold many values, and each
+# takes a hundred bytes of memory and more.
+MAX_VALUES = 2_000_000
 MAX_ERRORS = 50
 
 # Only an escape can bring these in: raw control characters and raw surrogates do not survive the decoder.
@@ -32,6 +35,8 @@ _SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _SUSPECT_CHARACTER = re.compile("[\x00\ud800-\udfff]")
 # A string is swallowed whole, even when it never ends, so that the search stays linear on hostile input.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
+_ALL_BUT_STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|[^"\[\]{},]++', re.DOTALL)
+_STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 # What the standard library says (the part of its message that is the same on every Python we run), in our words.
 _SYNTAX = {
@@ -122,7 +127,7 @@ def parse(body: bytes) -> Any:
         raise Malformed(ErrorItem("invalid_utf8", "", detail)) from None
     if not text.strip(" \t\r\n"):
         raise Malformed(_missing())
-    _check_depth(text)
+    _check_structure(text)
     hooks = _Hooks()
     try:
         value = json.loads(
@@ -141,9 +146,22 @@ def parse(body: bytes) -> Any:
     return value
 
 
-def _check_depth(text: str) -> None:
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
+def _check_structure(text: str) -> None:
+    """Before anything is built: neither too deep nor too many values."""
+    opening = text.count("[") + text.count("{")
+    if opening <= MAX_DEPTH and text.count(",") < MAX_VALUES:
         return
+    # Cheap for a thousand messages that are not deep; only what is deep is walked to tell the place.
+    structure = _ALL_BUT_STRUCTURE.sub("", text)
+    brackets = structure.replace(",", "")
+    if len(structure) - len(brackets) + brackets.count("[") + brackets.count("{") > MAX_VALUES:
+        detail = _("Il documento ha più di %(limit)s valori: dividilo in più richieste.") % {"limit": MAX_VALUES}
+        raise Malformed(ErrorItem("too_many_values", "", detail))
+    if max(itertools.accumulate(map(_STEP.__getitem__, brackets)), default=0) > MAX_DEPTH:
+        raise Malformed(_too_deep(text))
+
+
+def _too_deep(text: str) -> ErrorItem:
     depth = 0
     for token in _STRING_OR_BRACKET.finditer(text):
         match token.group()[0]:
@@ -153,9 +171,10 @@ def _check_depth(text: str) -> None:
                     detail = _("%(place)s: più di 20 livelli di annidamento: riducili.") % {
                         "place": _place(text, token.start())
                     }
-                    raise Malformed(ErrorItem("too_deep", "", detail))
+                    return ErrorItem("too_deep", "", detail)
             case "]" | "}":
                 depth -= 1
+    raise AssertionError("it is not deep")
 
 
 def _syntax_error(error: json.JSONDecodeError) -> ErrorItem:
@@ -207,11 +226,15 @@ class StrictJSONParser(BaseParser):
 
     media_type = "application/json"
 
+    def limit(self) -> int:
+        """In bytes; a subclass says more where more is meant."""
+        return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         _check_coding(parser_context)
-        limit: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        limit = self.limit()
         try:
             body = stream.read(limit + 1)
         except UnreadablePostError:

@@ -56,7 +56,7 @@ def post(read_body: Callable[[], Any], *, reader: QueryReader, caller: Caller, a
         if problem.status_code != 400 or not reader.errors:
             raise
         raise Problem(400, code="invalid", errors=[*reader.errors, *problem.errors]) from None
-    instance, may_send = _instance(asked.service_instance, caller=caller)
+    instance, may_send = instance_for(asked.service_instance, caller=caller)
     if instance is None or asked.idempotency_key is None or not may_send:
         raise _refusal(body, instance=instance, may_send=may_send, reader=reader, caller=caller, at=at)
     digest = canonical_hash(body, service_instance_id=instance.pk, amount_unit=caller.amount_unit)
@@ -79,7 +79,7 @@ def post(read_body: Callable[[], Any], *, reader: QueryReader, caller: Caller, a
     return Composed(_still_visible(composed.message, caller=caller, at=at), is_new=False)
 
 
-def _instance(pk: int | None, *, caller: Caller) -> tuple[ServiceInstance | None, bool]:
+def instance_for(pk: int | None, *, caller: Caller) -> tuple[ServiceInstance | None, bool]:
     """The service instance, if the caller may see it at all, and whether they may send through it; one statement."""
     if pk is None:
         return None, False
@@ -102,14 +102,18 @@ def _refusal(
     """Why nothing was composed: the parameters, the service instance or the right to use it; with the body's faults."""
     errors = [*reader.errors]
     if instance is None and not any(error.pointer == "/service_instance" for error in errors):
-        errors.append(_UNKNOWN)
+        errors.append(UNKNOWN)
     found = _findings(body, instance=instance if may_send else None, caller=caller, at=at)
     if reader.errors or _is_malformed(found):
         return Problem(400, code="invalid", errors=[*errors, *map(_item, found)])
     if instance is not None and not may_send:
-        detail = _("Il collegamento a IO è visibile, ma manca il ruolo Invio per il suo ente e servizio: chiedilo.")
-        return Problem(403, code="permission_denied", detail=detail)
+        return not_allowed()
     return Problem(422, code="impossible", errors=[*errors, *map(_item, found)])
+
+
+def not_allowed() -> Problem:
+    detail = _("Il collegamento a IO è visibile, ma manca il ruolo Invio per il suo ente e servizio: chiedilo.")
+    return Problem(403, code="permission_denied", detail=detail)
 
 
 def _findings(body: Any, *, instance: ServiceInstance | None, caller: Caller, at: datetime) -> list[Finding]:
@@ -128,9 +132,9 @@ def _despite(refused: Exception, *, body: Any, instance: ServiceInstance, caller
         case composing.KeyReused() if not _is_malformed(found):
             return Problem(409, code="idempotency_key_reused", errors=[_REUSED])
         case composing.InstanceDisabled():
-            return _problem(found, _DISABLED)
+            return _problem(found, DISABLED)
         case composing.TemplateMissing():
-            return _problem(found, _WITHOUT_TEMPLATE)
+            return _problem(found, WITHOUT_TEMPLATE)
     return _problem(found)
 
 
@@ -149,28 +153,28 @@ def _item(finding: Finding) -> ErrorItem:
     return ErrorItem(finding.code, finding.pointer, finding.detail)
 
 
-_UNKNOWN = ErrorItem(
+UNKNOWN = ErrorItem(
     "service_instance_unknown",
     "/service_instance",
     _("Il collegamento a IO non esiste, o non è visibile a chi lo chiede."),
     "query",
 )
-_DISABLED = ErrorItem(
+DISABLED = ErrorItem(
     "service_instance_disabled",
     "/service_instance",
-    _("Il collegamento a IO è disabilitato: riabilitalo o usane un altro."),
+    composing.InstanceDisabled.cure,
     "query",
 )
-_WITHOUT_TEMPLATE = ErrorItem(
+WITHOUT_TEMPLATE = ErrorItem(
     "template_not_published",
     "/service_instance",
-    _("Il modello di questo collegamento a IO non ha ancora una versione pubblicata."),
+    composing.TemplateMissing.cure,
     "query",
 )
 _REUSED = ErrorItem(
     "idempotency_key_reused",
     "/idempotency_key",
-    _("La chiave di idempotenza è già servita per una richiesta diversa: usane una nuova."),
+    composing.KeyReused.cure,
     "query",
 )
 

@@ -52,6 +52,7 @@ class TestDocument:
     def test_names_the_addresses_and_the_ways_in(self, document: dict[str, Any]) -> None:
         assert set(document["paths"]["/api/v1/messages"]) == {"get", "post"}
         assert set(document["paths"]["/api/v1/messages/{id}"]) == {"get"}
+        assert set(document["paths"]["/api/v1/messages/bulk"]) == {"post"}
         assert set(document["components"]["securitySchemes"]) == {"principal", "bearer", "basic"}
 
     def test_every_operation_says_what_its_refusals_look_like(self, document: dict[str, Any]) -> None:

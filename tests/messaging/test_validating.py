@@ -158,6 +158,10 @@ class TestShape:
         assert message.payment is not None
         assert (message.payment.invalid_after_due_date, message.payment.payee_taxcode) == (False, None)
 
+    def test_of_very_many_unknown_fields_the_first_are_told(self) -> None:
+        judged = verdict(paying() | {f"field{number}": 1 for number in range(1000)})
+        accepted(judged, *["unknown_field"] * 50)
+
     def test_unknown_fields_are_ignored_with_a_warning_because_a_typo_must_not_pass_unseen(self) -> None:
         data = paying(payee_tax_code="10000000001") | {
             "due/date~": 1,

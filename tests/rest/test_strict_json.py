@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from rest.strict_json import Malformed, parse
+from rest.strict_json import MAX_VALUES, Malformed, parse
 
 
 def faults(body: bytes) -> list[tuple[str, str]]:
@@ -37,6 +37,10 @@ class TestAccepts:
     def test_takes_depth_20_and_integers_of_20_digits(self) -> None:
         parse(b"[" * 20 + b"]" * 20)
         assert parse(b"-12345678901234567890") == -12345678901234567890
+
+    def test_ignores_commas_inside_strings_when_counting_values(self) -> None:
+        text = "," * (MAX_VALUES + 1)
+        assert parse(f'[["{text}"]]'.encode()) == [[text]]
 
     def test_ignores_brackets_inside_strings_when_measuring_depth(self) -> None:
         assert parse(b'["' + b"[" * 100 + b'\\"{{{"]') == ["[" * 100 + '"{{{']
@@ -79,6 +83,10 @@ class TestRefuses:
     )
     def test_with_code_and_pointer(self, body: bytes, expected: tuple[str, str]) -> None:
         assert faults(body) == [expected]
+
+    @pytest.mark.parametrize("value", [b"0", b"{}", b'"a,b"', b'{"a":1}'])
+    def test_more_values_than_any_request_has_before_building_them(self, value: bytes) -> None:
+        assert faults(b"[" + (value + b",") * MAX_VALUES + value + b"]") == [("too_many_values", "")]
 
     def test_naming_every_fault_at_once(self) -> None:
         body = b'{"a": NaN, "b": [1e99, {"c": "\\u0000", "d": 1, "d": 2}]}'

@@ -1,0 +1,176 @@
+"""Many rows at once: whatever the database, the same is stored."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from messaging import storing
+from messaging.models import EventKind, IdempotencyKey, Message, MessageContent, MessageEvent, ServiceInstance
+from messaging.states import Delivery, Priority
+from registry.models import Consumer, User
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+AT = datetime(2026, 11, 21, 9, 0, 0, 123456, tzinfo=UTC)
+# What the text formats of databases give a meaning to.
+HARD = ["", "\\N", "\\.", "a\tb\nc\rd", "\\t", '"quoted", {NULL}', "'; DROP TABLE x; --", "è 李 😀", "%s %(x)s", " "]
+
+
+@pytest.fixture
+def instance() -> ServiceInstance:
+    return factories.service_instance()
+
+
+@pytest.fixture
+def person() -> User:
+    return factories.user()
+
+
+@pytest.fixture
+def consumer(person: User) -> Consumer:
+    return factories.consumer(user=person)
+
+
+def message(instance: ServiceInstance, person: User, **columns: Any) -> Message:
+    return Message(
+        **{
+            "service_instance": instance,
+            "sender": person,
+            "io_account_id": instance.io_service.io_account_id,
+            "taxcode": "RSSMRA80A01H501U",
+            "delivery_state": Delivery.SCHEDULED,
+            "created_at": AT,
+            "updated_at": AT,
+            "scheduled_at": AT,
+            "not_before": AT,
+            **columns,
+        }
+    )
+
+
+def stored(rows: list[Message]) -> list[Message]:
+    """Inserted, with ids."""
+    numbers = storing.rows().numbers(Message, len(rows))
+    for row, number in zip(rows, numbers, strict=True):
+        row.pk = number
+    storing.rows().insert(rows)
+    return rows
+
+
+def columns(row: Any) -> dict[str, Any]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+class TestNumbers:
+    def test_rise_and_are_given_once(self, instance: ServiceInstance, person: User) -> None:
+        before = factories.message(instance=instance).pk
+        with transaction.atomic():
+            first = [row.pk for row in stored([message(instance, person) for _ in range(5)])]
+            second = [row.pk for row in stored([message(instance, person) for _ in range(3)])]
+        after = factories.message(instance=instance).pk
+        given = [before, *first, *second, after]
+        assert given == sorted(set(given))
+
+    def test_of_deleted_rows_are_not_given_again(self, instance: ServiceInstance, person: User) -> None:
+        gone = stored([message(instance, person)])[0].pk
+        Message.objects.all().delete()
+        assert stored([message(instance, person)])[0].pk > gone
+
+
+class TestInsert:
+    def test_stores_every_column_as_the_orm_would(
+        self, instance: ServiceInstance, person: User, consumer: Consumer
+    ) -> None:
+        options: dict[str, Any] = {
+            "consumer": consumer,
+            "due_date": AT + timedelta(days=1),
+            "expires_at": AT + timedelta(microseconds=1),
+            "priority": Priority.BULK,
+            "status_detail": HARD[3],
+            "attempt_id": uuid.UUID(int=7),
+            "io_service": instance.io_service,
+            "is_taken_as_arrived": True,
+            "retries": 3,
+        }
+        plain, full = stored([message(instance, person), message(instance, person, **options)])
+        for row, more in ((plain, {}), (full, options)):
+            single = message(instance, person, **more)
+            single.save()
+            expected = columns(Message.objects.get(pk=single.pk)) | {"id": row.pk}
+            assert columns(Message.objects.get(pk=row.pk)) == expected
+
+    def test_keeps_text_and_json_exactly(self, instance: ServiceInstance, person: User) -> None:
+        rows = stored([message(instance, person, status_detail=text) for text in HARD])
+        version = instance.template.current_version
+        storing.rows().insert(
+            [
+                MessageContent(message_id=row.pk, version=version, markdown=text, values={"a": text}, warnings=[text])
+                for row, text in zip(rows, HARD, strict=True)
+            ]
+        )
+        for row, text in zip(rows, HARD, strict=True):
+            read = Message.objects.select_related("content").get(pk=row.pk)
+            content = read.content
+            assert [read.status_detail, content.markdown, content.values, content.warnings] == [
+                text,
+                text,
+                {"a": text},
+                [text],
+            ]
+            # Null, and not the JSON word null.
+            assert MessageContent.objects.filter(pk=row.pk, draft_form__isnull=True).exists()
+
+    def test_lets_the_database_number_what_has_no_id(self, instance: ServiceInstance, person: User) -> None:
+        row = factories.message(instance=instance)
+        events = [MessageEvent(message=row, at=AT, kind=kind) for kind in (EventKind.COMPOSED, EventKind.SCHEDULED)]
+        storing.rows().insert(events)
+        kept = row.events.order_by("id")
+        assert [event.kind for event in kept] == [EventKind.COMPOSED, EventKind.SCHEDULED]
+
+    def test_holds_to_the_constraints(self, instance: ServiceInstance, person: User) -> None:
+        with pytest.raises(IntegrityError), transaction.atomic():
+            stored([message(instance, person), message(instance, person, delivery_state="nonsense")])
+        assert not Message.objects.exists()
+
+
+class TestClaim:
+    def key(self, number: int, of: Message, *, by: User | None = None, consumer: Consumer | None = None) -> Any:
+        return IdempotencyKey(
+            key=uuid.UUID(int=number),
+            message=of,
+            user=by,
+            consumer=consumer,
+            body_hash="a" * 64,
+            service_instance_id=of.service_instance_id,
+            created_at=AT,
+        )
+
+    def test_stores_what_is_free_and_tells_which(self, instance: ServiceInstance, person: User) -> None:
+        rows = [factories.message(instance=instance) for _ in range(4)]
+        with transaction.atomic():
+            assert storing.rows().claim([self.key(2, rows[0], by=person)]) == {rows[0].pk}
+            more = [self.key(number, row, by=person) for number, row in zip((1, 2, 3), rows[1:], strict=True)]
+            assert storing.rows().claim(more) == {rows[1].pk, rows[3].pk}
+        assert dict(IdempotencyKey.objects.values_list("key", "message_id")) == {
+            uuid.UUID(int=1): rows[1].pk,
+            uuid.UUID(int=2): rows[0].pk,
+            uuid.UUID(int=3): rows[3].pk,
+        }
+        kept = IdempotencyKey.objects.get(message=rows[1])
+        assert (kept.user, kept.consumer, kept.body_hash, kept.created_at) == (person, None, "a" * 64, AT)
+
+    def test_is_free_to_every_principal_once(self, instance: ServiceInstance, person: User, consumer: Consumer) -> None:
+        rows = [factories.message(instance=instance) for _ in range(3)]
+        other = factories.consumer(user=person)
+        with transaction.atomic():
+            mine, theirs, others = rows
+            assert storing.rows().claim([self.key(1, mine, by=person)]) == {mine.pk}
+            assert storing.rows().claim([self.key(1, theirs, consumer=consumer)]) == {theirs.pk}
+            assert storing.rows().claim([self.key(1, others, consumer=other)]) == {others.pk}
+            again = [self.key(1, factories.message(instance=instance), consumer=consumer)]
+            assert not storing.rows().claim(again)
+        assert IdempotencyKey.objects.count() == 3
