@@ -7,7 +7,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from io_client.payloads import FISCAL_CODE
 from messaging.models import IOService, ServiceInstance
+from messaging.rekeying import is_well_formed
 from sealed.boxes import Sealed
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class IOServiceForm(_IOServiceForm):
             "io_service_id",
             "active_key",
             "payment_cap_cents",
+            "test_taxcode",
             "require_secure_channels",
         ]
 
@@ -53,6 +56,26 @@ class IOServiceForm(_IOServiceForm):
             self.fields[f"new_{name}"].help_text = (
                 _("Inserita. Lascia vuoto per non cambiarla.") if stored else _("Non ancora inserita.")
             )
+
+    def clean_new_primary_key(self) -> str:
+        return self._well_formed("new_primary_key")
+
+    def clean_new_secondary_key(self) -> str:
+        return self._well_formed("new_secondary_key")
+
+    def _well_formed(self, name: str) -> str:
+        key: str = self.cleaned_data[name]
+        if key and not is_well_formed(key):
+            raise forms.ValidationError(_("Una chiave è fatta di lettere, cifre e segni senza spazi."))
+        return key
+
+    def clean_test_taxcode(self) -> str:
+        taxcode = str(self.cleaned_data["test_taxcode"]).strip().upper()
+        if taxcode and not FISCAL_CODE.fullmatch(taxcode):
+            raise forms.ValidationError(
+                _("Un codice fiscale ha 16 caratteri, come RSSMRA80A01H501U: controlla di averlo scritto per intero.")
+            )
+        return taxcode
 
     def save(self, commit: bool = True) -> IOService:  # noqa: FBT001, FBT002  (Django's signature)
         for name in ("primary_key", "secondary_key"):
@@ -69,8 +92,9 @@ class IOServiceAdmin(_IOServiceAdmin):
     search_fields = ["io_service_id"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: IOService | None = None) -> list[str]:
-        # Messages already in the queue belong to the account's lane.
-        return ["io_account", "organization"] if obj is not None else []
+        # Messages already in the queue belong to the account's lane; which key is in use changes in the portal alone, where
+        # a form left open cannot switch it back.
+        return ["io_account", "organization", "active_key"] if obj is not None else []
 
 
 @admin.register(ServiceInstance)
@@ -80,8 +104,9 @@ class ServiceInstanceAdmin(_ServiceInstanceAdmin):
     list_filter = ["organization", "service", "enabled"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ServiceInstance | None = None) -> list[str]:
+        # Switched on in the portal alone, by somebody of the ente who is told what it means.
         if obj is None:
-            return []
+            return ["on_doubt"]
         # Messages already composed belong to the account's lane, and to what their citizens were asked about.
         frozen = ["io_service"] if obj.messages.exists() else []
-        return ["organization", "service", "template", *frozen]
+        return ["organization", "service", "template", "on_doubt", *frozen]

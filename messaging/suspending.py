@@ -9,17 +9,26 @@ from datetime import datetime
 
 from django.db import transaction
 from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
 
-from messaging.models import EventKind, IOService, Message, SuspensionReason
+from messaging import auditing, logs
+from messaging.database_clock import now_plus
+from messaging.models import ActiveKey, EventKind, IOService, Message, SuspensionReason
 from messaging.moving import StateConflict, record
 from messaging.states import WAITING, Priority, WaitingReason
 from registry.models import User
 from sealed.boxes import SealBroken
 
+# Of a service whose key IO refuses nothing can be asked: looked at again after this long, or when it is resumed.
+NOT_ASKED_FOR_SECONDS = 600.0
 # Different recipients refused without a clear reason, with no acceptance in between.
 REFUSALS_TO_SUSPEND = 3
 # A message refused once, and again after each of two resumes, is itself to blame.
 REFUSALS_TO_END = 3
+# Where a suspension is not IO's doing but ours: there is no key that a call could be made with.
+NO_KEY = gettext_noop("Nessuna chiave inserita.")
+KEY_UNREADABLE = gettext_noop("La chiave salvata non si può più aprire: inseriscila di nuovo.")
 
 
 def digest_of_key(key: str) -> str:
@@ -32,15 +41,18 @@ def suspend(io_service: int, *, reason: SuspensionReason, detail: str, at: datet
 
     `only_with_key` is the digest of the key that was refused: where another is in use by now, the refusal is of the past.
     """
+    going = IOService.objects.filter(pk=io_service, suspended_at=None)
     if only_with_key:
-        service = IOService.objects.filter(pk=io_service).first()
+        service = going.first()
         if service is None or not _is_in_use(service, only_with_key):
             return False
-    return bool(
-        IOService.objects.filter(pk=io_service, suspended_at=None).update(
-            suspended_at=at, suspended_reason=reason, suspended_detail=detail[:1000], is_probing=False
-        )
-    )
+        # A key replaced or switched since we looked a moment ago must not be blamed either.
+        column = "secondary_key" if service.active_key == ActiveKey.SECONDARY else "primary_key"
+        going = going.filter(active_key=service.active_key, **{column: service.key})
+    suspended = going.update(suspended_at=at, suspended_reason=reason, suspended_detail=detail[:1000], is_probing=False)
+    if suspended:
+        logs.service_suspended(io_service, reason=reason.value)
+    return bool(suspended)
 
 
 def _is_in_use(service: IOService, digest: str) -> bool:
@@ -61,12 +73,22 @@ def resume(io_service: IOService, *, by: User, at: datetime) -> None:
         )
         if not resumed:
             raise StateConflict
+        auditing.note(io_service, auditing.RESUMED, by=by)
+        logs.service_resumed(io_service.pk)
         release_set_aside(io_service, by=by, at=at)
-        Message.objects.filter(
+        # By way of the queue's index: a suspension may have let a long queue grow.
+        Message.objects.waiting().filter(
+            io_account=io_service.io_account_id,
             service_instance__io_service=io_service,
-            delivery_state__in=sorted(WAITING),
             waiting_reason=WaitingReason.SUSPENDED,
         ).update(waiting_reason=WaitingReason.NONE)
+        # What could not be asked about was put off meanwhile.
+        Message.objects.filter(
+            io_account=io_service.io_account_id,
+            io_service=io_service,
+            next_poll_at__gt=Now(),
+            next_poll_at__lte=now_plus(NOT_ASKED_FOR_SECONDS),
+        ).update(next_poll_at=Now())
 
 
 def release_set_aside(

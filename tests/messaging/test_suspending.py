@@ -236,7 +236,8 @@ class TestResume:
 
         io.answer("send", answer)
         dispatch()
-        assert sent[:3] == ["key-of-the-tests", "of-the-other", "of-the-other"]
+        # Whichever stream came first, the one on trial had one message under way and the other went on.
+        assert sorted(sent[:3]) == ["key-of-the-tests", "of-the-other", "of-the-other"]
 
     def test_suspended_again_when_the_key_is_still_refused(self, io: StandIn, person: User) -> None:
         row = factories.message_in(Delivery.RECIPIENT_ALLOWED)
