@@ -57,6 +57,14 @@ def env_float(name: str, *, default: float, minimum: float) -> float:
     return number
 
 
+def env_choice(name: str, choices: tuple[str, ...], *, default: str) -> str:
+    """One of some words, in any case."""
+    word = os.environ.get(name, "").strip().lower() or default
+    if word not in choices:
+        raise ImproperlyConfigured(f"{name} must be {' or '.join(choices)}, not {word!r}.")
+    return word
+
+
 def env_list(name: str, *, default: tuple[str, ...] = ()) -> list[str]:
     """Comma-separated words; blanks around them are dropped."""
     raw = os.environ.get(name)

@@ -20,6 +20,7 @@ class DataDirUnusable(Exception):
 MAKERS: dict[str, Callable[[], str]] = {
     "SECRET_KEY": lambda: secrets.token_urlsafe(50),
     "SEALING_KEYS": lambda: Fernet.generate_key().decode(),
+    "METRICS_TOKEN": lambda: secrets.token_urlsafe(32),
     "DEMO_KEY_EURO": lambda: "giop_" + secrets.token_urlsafe(32),
     "DEMO_KEY_CENTS": lambda: "giop_" + secrets.token_urlsafe(32),
     "DEMO_PASSWORD": lambda: secrets.token_urlsafe(9),

@@ -3,9 +3,10 @@
 import logging
 import re
 
-# Fiscal codes of people, anywhere in a line (URLs of refused requests included), in any case.
+# Fiscal codes of people, anywhere in a line (URLs of refused requests included), in any case; also right after a character
+# that is written as an escape, whose last letter is no part of a word.
 _FISCAL_CODE = re.compile(
-    r"(?<![A-Z0-9])[A-Z]{6}[0-9LMNPQRSTUV]{2}[ABCDEHLMPRST][0-9LMNPQRSTUV]{2}[A-Z][0-9LMNPQRSTUV]{3}[A-Z](?![A-Z0-9])",
+    r"(?:(?<![A-Z0-9])|(?<=\\[nrt])|(?<=\\u[0-9A-F]{4})|(?<=%[0-9A-F]{2}))[A-Z]{6}[0-9LMNPQRSTUV]{2}[ABCDEHLMPRST][0-9LMNPQRSTUV]{2}[A-Z][0-9LMNPQRSTUV]{3}[A-Z](?![A-Z0-9])",
     re.IGNORECASE,
 )
 # The `tax_code` filter of GovIO's API also takes the beginning of a code.
@@ -33,3 +34,6 @@ class RedactingFormatter(logging.Formatter):
 
     def formatException(self, ei: object) -> str:  # noqa: N802 (the name is logging's)
         return redact(super().formatException(ei))  # type: ignore[arg-type]  # logging's own alias is private
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802  (likewise)
+        return redact(super().formatStack(stack_info))

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from django.utils.translation import gettext_lazy as _
 
 from govio_portal import local_secrets
-from govio_portal.env import env_bool, env_database, env_float, env_int, env_list, env_secret, env_str
+from govio_portal.env import env_bool, env_choice, env_database, env_float, env_int, env_list, env_secret, env_str
 from rest.openapi_settings import SPECTACULAR_SETTINGS
 
 __all__ = ["SPECTACULAR_SETTINGS"]
@@ -50,6 +50,9 @@ SEALING_KEYS = [
     for key in (env_secret("SEALING_KEYS") or local_secrets.read(DATA_DIR, "SEALING_KEYS")).split(",")
     if key.strip()
 ]
+
+# Opens /metrics to whoever shows it (Authorization: Bearer); without one there is no such page.
+METRICS_TOKEN = env_secret("METRICS_TOKEN") or local_secrets.read(DATA_DIR, "METRICS_TOKEN")
 
 # --- Database and Redis ------------------------------------------------------------------------------------------
 
@@ -202,6 +205,8 @@ CONTENT_SECURITY_POLICY = {
 }
 # Twice the largest message that IO takes, with room for placeholders; bulk has its own bound.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+# A thousand messages of 10,000 characters, three bytes each where they are not Latin, and their other members.
+BULK_UPLOAD_MAX_MEMORY_SIZE = 33_554_432
 
 # --- What every public site must link to ---------------------------------------------------------------------------
 
@@ -248,18 +253,21 @@ REST_FRAMEWORK = {
 # --- Logs --------------------------------------------------------------------------------------------------------
 
 LOG_LEVEL = env_str("LOG_LEVEL", "INFO").upper()
+# "text" for people, "json" for whatever collects the logs: one object a line.
+LOG_FORMAT = env_choice("LOG_FORMAT", ("text", "json"), default="text")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"redact": {"()": "govio_portal.redaction.RedactingFilter"}},
     "formatters": {
-        "plain": {
-            "()": "govio_portal.redaction.RedactingFormatter",
+        "text": {
+            "()": "govio_portal.logs.TextFormatter",
             "format": "{asctime} {levelname} {name} {message}",
             "style": "{",
-        }
+        },
+        "json": {"()": "govio_portal.logs.JsonFormatter"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["redact"], "formatter": "plain"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["redact"], "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django.server": {"level": "WARNING"},

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
-from govio_portal import health
+from govio_portal import health, metrics
 from messaging.api import urls as messages_api
 from portal.views import errors
 from rest import handlers
@@ -17,6 +17,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("livez", health.livez),
     path("readyz", health.readyz),
+    path("readyz/workers", health.workers),
+    path("metrics", metrics.metrics),
     path("", include("portal.urls")),
 ]
 

@@ -4,10 +4,10 @@ import threading
 from datetime import UTC, datetime
 
 from celery import shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_process_shutdown, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
-from messaging import dispatching, polling, sweeping
+from messaging import dispatching, draining, polling, resending, sweeping, tallies
 from messaging.engine import stopping
 
 # Dispatching and polling hold a thread for seconds: together they may never fill the pool, or nothing would sweep.
@@ -23,8 +23,10 @@ def dispatch() -> None:
         return
     try:
         dispatching.dispatch()
+        tallies.note_tick("dispatch")
     finally:
         _dispatch_places.release()
+        tallies.flush_now_and_then()
 
 
 @shared_task(name="messaging.poll")
@@ -34,23 +36,36 @@ def poll() -> None:
         return
     try:
         polling.poll()
+        tallies.note_tick("poll")
     finally:
         _poll_places.release()
+        tallies.flush_now_and_then()
 
 
 @shared_task(name="messaging.sweep")
 def sweep() -> None:
-    """Turn lost requests into doubts, and end what waited past its due date."""
+    """Turn lost requests into doubts, end what waited past its due date, and send again what a rule says so of."""
     if not _sweep_place.acquire(blocking=False):
         return
     try:
         sweeping.sweep(at=datetime.now(UTC))
         sweeping.expire(at=datetime.now(UTC))
+        resending.resend_by_rule(at=datetime.now(UTC))
+        tallies.note_tick("sweep")
     finally:
         _sweep_place.release()
+        tallies.flush_now_and_then()
 
 
 @worker_shutting_down.connect
 def _stop_starting(**kwargs: object) -> None:
     # Runs while tasks are still at work: they finish what is under way and start no new group.
     stopping.set()
+
+
+@worker_shutdown.connect
+@worker_process_shutdown.connect
+def _finish(**kwargs: object) -> None:
+    """The last thing a worker does, and each child of a forking one: no answer under way and no count is left behind."""
+    draining.finish()
+    tallies.flush()

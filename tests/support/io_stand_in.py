@@ -19,6 +19,7 @@ A `Canned` may come with a `delay` in seconds, and with a `fault` in place of th
     "reset_before"   the connection is reset; IO did not take the message
     "reset_after"    IO takes the message, then the connection is reset before the answer
     "never"          IO takes the message and never answers (a delay, if any, comes before taking it)
+    "late"           IO takes the message at once and answers after the delay, whether or not anybody still listens
 
 Looking afterwards:
 
@@ -47,7 +48,7 @@ from typing import Any, Literal, Self
 from urllib.parse import unquote
 
 Call = Literal["profile", "send", "status", "unknown"]
-Fault = Literal["", "reset_before", "reset_after", "never"]
+Fault = Literal["", "reset_before", "reset_after", "never", "late"]
 
 _PREFIX = "/api/v1"
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -280,19 +281,21 @@ class _Connection(asyncio.Protocol):
         self._is_busy = True
         canned = self._stand_in.decide(request)
         delay = self._stand_in.usual_delay if canned.delay is None else canned.delay
+        io_id = self._stand_in.take(request, canned) if canned.fault == "late" and request.call == "send" else ""
         if delay:
-            asyncio.get_running_loop().call_later(delay, self._serve, request, canned)
+            asyncio.get_running_loop().call_later(delay, self._serve, request, canned, io_id)
         else:
-            self._serve(request, canned)
+            self._serve(request, canned, io_id)
 
-    def _serve(self, request: Request, canned: Canned) -> None:
+    def _serve(self, request: Request, canned: Canned, io_id: str) -> None:
         if self._transport.is_closing():
             return
         if canned.fault == "reset_before":
             self.cut()
             return
         is_taken = request.call == "send" and (canned.status == 201 or canned.fault in ("reset_after", "never"))
-        io_id = self._stand_in.take(request, canned) if is_taken else ""
+        if is_taken and not io_id:
+            io_id = self._stand_in.take(request, canned)
         if canned.fault == "reset_after":
             self.cut()
             return

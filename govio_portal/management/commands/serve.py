@@ -112,7 +112,7 @@ class _Processes:
             port=settings.PORT,
             threads=WEB_THREADS,
             ident="govio",
-            max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1_048_576,
+            max_request_body_size=settings.BULK_UPLOAD_MAX_MEMORY_SIZE + 1_048_576,
             **_proxy_options(),
         )
         web_thread = threading.Thread(target=web.run, name="web", daemon=True)
