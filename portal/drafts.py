@@ -20,6 +20,7 @@ from templates_app.rome_time import to_rome
 # Codes of the validator; the authoring rules say the first one again as D1.
 OVERDUE: Final = "due_date_past"
 ENDS_BEFORE_IT_LEAVES: Final = "due_date_before_expedition"
+ENDS_WHILE_CLOSED: Final = "due_date_before_opening"
 PAST_IN_LINT: Final = "D1"
 
 
@@ -72,6 +73,11 @@ class Checked:
     @property
     def is_overdue(self) -> bool:
         return any(finding.code == OVERDUE for finding in self.warnings)
+
+    @property
+    def ends_while_closed(self) -> bool:
+        """Its due date passes before the ente sends again."""
+        return any(finding.code == ENDS_WHILE_CLOSED for finding in self.warnings)
 
 
 def check(form: ComposeForm, *, instance: ServiceInstance, at: datetime) -> Checked:

@@ -1,14 +1,27 @@
-"""The IO services that a person configures: which they may resume, and how each one is."""
+"""The IO services that a person configures: which they may change, how each one is, and what stopped it, in words."""
 
+import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
+from django.contrib.admin.models import LogEntry
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
-from messaging.models import IOService, Message, ServiceInstance
+from messaging import auditing, suspending
+from messaging.models import ActiveKey, IOService, Message, ServiceInstance, SuspensionReason
 from messaging.states import WaitingReason
+from portal import wording
 from registry.models import User
 from registry.permissions import Action
+
+# Counting stops here; the sentence then says "oltre 1.000".
+COUNTED = 1000
+CHANGES_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +32,49 @@ class Standing:
     services: tuple[str, ...]
     # Waiting one by one for a person, because IO refused them without a clear reason.
     set_aside: int
-    # False where some use of it is not this person's: resuming concerns them all.
-    may_resume: bool
+    # False where some use of it is not this person's: whatever is done to it concerns them all.
+    may_change: bool
+
+    @property
+    def why_suspended(self) -> str:
+        return why_suspended(self.io_service)
+
+    @property
+    def words_of_io(self) -> str:
+        return words_of_io(self.io_service)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A line of an IO service's history."""
+
+    at: datetime
+    who: str
+    what: str
 
 
 def configurable_by(user: User) -> QuerySet[IOService]:
     """The IO services whose every use is covered: what happens to one concerns all its enti, services and templates."""
-    others = ServiceInstance.objects.filter(io_service=OuterRef("pk")).exclude(pk__in=_covered(user).values("pk"))
-    return IOService.objects.filter(Exists(_covered(user).filter(io_service=OuterRef("pk"))), ~Exists(others))
+    others = ServiceInstance.objects.filter(io_service=OuterRef("pk")).exclude(pk__in=covered_by(user).values("pk"))
+    return IOService.objects.filter(Exists(covered_by(user).filter(io_service=OuterRef("pk"))), ~Exists(others))
+
+
+def shown_to(user: User) -> QuerySet[IOService]:
+    """The IO services of which this person configures some use."""
+    return IOService.objects.filter(Exists(covered_by(user).filter(io_service=OuterRef("pk"))))
+
+
+def covered_by(user: User) -> QuerySet[ServiceInstance]:
+    """The service instances that this person configures."""
+    return ServiceInstance.objects.open_to(user, Action.CONFIGURE_SENDING)
 
 
 def standings_of(user: User) -> list[Standing]:
     """Every IO service of which this person configures some use, the suspended ones first. Four queries."""
     names: dict[int, set[str]] = {}
-    for io_service, name in _covered(user).values_list("io_service__pk", "service__service_name"):
+    for io_service, name in covered_by(user).values_list("io_service__pk", "service__service_name"):
         names.setdefault(io_service, set()).add(name)
-    resumable = set(configurable_by(user).values_list("pk", flat=True))
+    changeable = set(configurable_by(user).values_list("pk", flat=True))
     rows = (
         IOService.objects.filter(pk__in=names)
         .select_related("io_account", "organization")
@@ -42,12 +82,140 @@ def standings_of(user: User) -> list[Standing]:
     )
     aside = Counter(
         Message.objects.filter(
-            waiting_reason=WaitingReason.SET_ASIDE, service_instance__in=_covered(user).values("pk")
+            waiting_reason=WaitingReason.SET_ASIDE, service_instance__in=covered_by(user).values("pk")
         ).values_list("service_instance__io_service__pk", flat=True)
     )
-    standings = [Standing(row, tuple(sorted(names[row.pk])), aside[row.pk], row.pk in resumable) for row in rows]
+    standings = [Standing(row, tuple(sorted(names[row.pk])), aside[row.pk], row.pk in changeable) for row in rows]
     return sorted(standings, key=lambda standing: standing.io_service.suspended_at is None)
 
 
-def _covered(user: User) -> QuerySet[ServiceInstance]:
-    return ServiceInstance.objects.open_to(user, Action.CONFIGURE_SENDING)
+# --- How many wait ---------------------------------------------------------------------------------------------------
+
+
+def count_waiting(io_service: IOService, instances: Collection[int]) -> int:
+    """How many messages of these service instances wait to leave through it, at most one more than COUNTED.
+
+    The columns are the queue's index from its first on, so that a queue of 100,000 costs no more than one of 1,000.
+    """
+    waiting = Message.objects.waiting().filter(io_account=io_service.io_account_id, service_instance__in=instances)
+    return waiting.order_by()[: COUNTED + 1].count()
+
+
+def waiting_words(number: int) -> str:
+    """`12 messaggi restano in coda`, for a number of `count_waiting`."""
+    if number > COUNTED:
+        return _("oltre %(number)s messaggi restano in coda") % {"number": wording.count(COUNTED)}
+    if not number:
+        return _("nessun messaggio in coda")
+    sentence = ngettext("%(number)s messaggio resta in coda", "%(number)s messaggi restano in coda", number)
+    return sentence % {"number": wording.count(number)}
+
+
+# --- Why it stopped, and what to do ----------------------------------------------------------------------------------
+
+_WHY: dict[str, Promise] = {
+    SuspensionReason.KEY_REFUSED: gettext_lazy("IO rifiuta la chiave API (401)."),
+    SuspensionReason.PERMISSION_MISSING: gettext_lazy(
+        "IO nega il permesso (403): l’indirizzo IP non è autorizzato, o manca un permesso dell’account."
+    ),
+    SuspensionReason.REFUSALS_IN_ROW: gettext_lazy(
+        "IO ha rifiutato più destinatari di fila senza un motivo chiaro (403)."
+    ),
+}
+_CURE: dict[str, Promise] = {
+    SuspensionReason.KEY_REFUSED: gettext_lazy(
+        "Inserisci una chiave valida o passa all’altra, provala, poi riprendi l’invio."
+    ),
+    SuspensionReason.PERMISSION_MISSING: gettext_lazy(
+        "Correggilo nel back office di IO, prova la chiave, poi riprendi l’invio."
+    ),
+    SuspensionReason.REFUSALS_IN_ROW: gettext_lazy("Chiarisci il motivo con IO, poi riprendi l’invio."),
+}
+_CURE_OF_OTHERS: dict[str, Promise] = {
+    SuspensionReason.KEY_REFUSED: gettext_lazy(
+        "Chi ha il ruolo Configurazione inserisce una chiave valida e riprende l’invio: i messaggi partono allora."
+    ),
+    SuspensionReason.PERMISSION_MISSING: gettext_lazy(
+        "Chi ha il ruolo Configurazione lo corregge con IO e riprende l’invio: i messaggi partono allora."
+    ),
+    SuspensionReason.REFUSALS_IN_ROW: gettext_lazy(
+        "Chi ha il ruolo Configurazione chiarisce il motivo con IO e riprende l’invio: i messaggi partono allora."
+    ),
+}
+_OURS = frozenset({suspending.NO_KEY, suspending.KEY_UNREADABLE})
+
+
+def why_suspended(io_service: IOService) -> str:
+    """What happened, in a sentence."""
+    if io_service.suspended_detail in _OURS:
+        return str(_(io_service.suspended_detail))
+    return str(_WHY[io_service.suspended_reason])
+
+
+def words_of_io(io_service: IOService) -> str:
+    """What IO itself said, empty where the suspension was not of its making."""
+    return "" if io_service.suspended_detail in _OURS else io_service.suspended_detail
+
+
+def cure_of_suspension(io_service: IOService, *, may_change: bool) -> str:
+    """What to do, for whoever may do it; for anybody else, who does."""
+    return str((_CURE if may_change else _CURE_OF_OTHERS)[io_service.suspended_reason])
+
+
+# --- One service's page ----------------------------------------------------------------------------------------------
+
+KEY_NAMES: dict[ActiveKey, Promise] = {
+    ActiveKey.PRIMARY: gettext_lazy("primaria"),
+    ActiveKey.SECONDARY: gettext_lazy("secondaria"),
+}
+# In addresses, which are Italian whatever the reader's language.
+SLUGS = {"primaria": ActiveKey.PRIMARY, "secondaria": ActiveKey.SECONDARY}
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One of the two places for a key."""
+
+    which: ActiveKey
+    is_filled: bool
+    is_active: bool
+
+    @property
+    def name(self) -> str:
+        return str(KEY_NAMES[self.which])
+
+    @property
+    def slug(self) -> str:
+        return next(slug for slug, which in SLUGS.items() if which is self.which)
+
+
+def slots_of(io_service: IOService) -> tuple[Slot, Slot]:
+    """Primary, then secondary. Whether there is a key, never which."""
+    return (
+        Slot(
+            ActiveKey.PRIMARY,
+            is_filled=bool(io_service.primary_key),
+            is_active=io_service.active_key == ActiveKey.PRIMARY,
+        ),
+        Slot(
+            ActiveKey.SECONDARY,
+            is_filled=bool(io_service.secondary_key),
+            is_active=io_service.active_key == ActiveKey.SECONDARY,
+        ),
+    )
+
+
+def changes_of(target: IOService | ServiceInstance) -> list[Change]:
+    """What people did to it lately, newest first."""
+    entries = auditing.history_of(target, limit=CHANGES_SHOWN)
+    return [Change(entry.action_time, entry.user.get_full_name(), _change_words(entry)) for entry in entries]
+
+
+def _change_words(entry: LogEntry) -> str:
+    try:
+        fields = [field for part in json.loads(entry.change_message) for field in part["changed"]["fields"]]
+    except (ValueError, KeyError, TypeError):
+        fields = []
+    if fields and all(field in auditing.DEEDS for field in fields):
+        return "; ".join(_(field) for field in fields)
+    return str(entry.get_change_message()) or str(entry.get_action_flag_display())

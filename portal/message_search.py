@@ -1,6 +1,6 @@
 """What the message list shows for its filters: the rows, and the same filters as chips that can be taken away."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -15,6 +15,9 @@ from portal.wording import date_of, masked
 from registry.models import User
 from templates_app.rome_time import ROME
 
+# Of the messages without news, so many are listed.
+LISTED = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Chip:
@@ -24,10 +27,13 @@ class Chip:
     url: str
 
 
-def found(user: User, *, filters: Mapping[str, Any], taxcode: str | None) -> QuerySet[Message]:
+def found(
+    user: User, *, filters: Mapping[str, Any], taxcode: str | None, among: Collection[int] | None = None
+) -> QuerySet[Message]:
     """The messages this person may see that pass the filters (the cleaned data of `MessageFilters`), newest first.
 
-    `taxcode` is the one searched for; the empty string is a search that is no longer known and finds nothing.
+    `taxcode` is the one searched for; the empty string is a search that is no longer known and finds nothing. `among`
+    narrows to these ids.
     """
     rows = Message.objects.visible_to(user)
     if group := filters.get("gruppo"):
@@ -36,24 +42,34 @@ def found(user: User, *, filters: Mapping[str, Any], taxcode: str | None) -> Que
         rows = rows.filter(delivery_state=state)
     if reason := filters.get("attesa"):
         rows = rows.filter(waiting_reason=reason)
+    if filters.get("fermi"):
+        # First which ones, by their own index, then the rest of the question about those alone.
+        rows = rows.filter(pk__in=list(Message.objects.visible_to(user).silent().values_list("pk", flat=True)[:LISTED]))
     if service := filters.get("servizio"):
         rows = rows.filter(service_instance__service=service)
     if words := filters.get("titolo"):
         rows = rows.filter(content__subject__icontains=words)
     if taxcode is not None:
         rows = rows.filter(taxcode=taxcode) if taxcode else rows.none()
+    if among is not None:
+        rows = rows.filter(pk__in=among)
     rows = rows.filter(
         between("created_at", first=filters.get("creato_dal"), last=filters.get("creato_al")),
         between("scheduled_at", first=filters.get("pianificato_dal"), last=filters.get("pianificato_al")),
     )
-    return rows.select_related(
-        "content",
-        "sender",
-        "service_instance__service",
-        "service_instance__organization",
-        "service_instance__template",
-        "service_instance__io_service",
-    ).order_by("-pk")
+    return (
+        rows.select_related(
+            "content",
+            "sender",
+            "service_instance__service",
+            "service_instance__organization",
+            "service_instance__template",
+            "service_instance__io_service",
+        )
+        # Whether its ente is closed is asked of every waiting row.
+        .prefetch_related("service_instance__organization__closure_days")
+        .order_by("-pk")
+    )
 
 
 def in_group(group: Group) -> Q:
@@ -101,6 +117,8 @@ def chips(filters: Mapping[str, Any], *, query: Mapping[str, str], path: str, ta
     if taxcode is not None:
         label = _("Destinatario: %(code)s") % {"code": masked(taxcode)} if taxcode else _("Ricerca scaduta: ripetila")
         in_words.append(("ricerca", label))
+    if filters.get("tardi"):
+        in_words.append(("tardi", _("Troppo tardi per annullarli")))
     return tuple(Chip(label, without(name)) for name, label in in_words)
 
 

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from messaging.models import Message
 from portal.io_services import configurable_by
+from portal.sending_state import may_see_sending
 from registry.models import User
 from registry.permissions import Action, may_somewhere
 
@@ -39,6 +40,10 @@ def menu_of(user: User) -> tuple[Entry, ...]:
     if may_somewhere(user, Action.CONFIGURE_SENDING):
         suspended = configurable_by(user).filter(suspended_at__isnull=False)[:COUNTED].count()
         entries.append(Entry(_("Servizi IO"), reverse("portal:io_services"), "io_services", suspended))
+    if may_somewhere(user, Action.SET_SENDING_HOURS):
+        entries.append(Entry(_("Impostazioni ente"), reverse("portal:organizations"), "organizations"))
+    if may_see_sending(user):
+        entries.append(Entry(_("Stato dell’invio"), reverse("portal:sending"), "sending"))
     if user.is_staff:
         entries.append(Entry(_("Amministrazione della piattaforma"), reverse("admin:index"), "admin"))
     return tuple(entries)

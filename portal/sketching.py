@@ -8,6 +8,7 @@ from io_client.payloads import MARKDOWN_LENGTH, SUBJECT_LENGTH, utf16_length
 from messaging import composing
 from messaging.local_time import end_of_day
 from messaging.models import ServiceInstance
+from portal import opening
 from portal.drafts import lint
 from portal.forms.compose import LATER, ComposeForm
 from portal.preview import Preview, preview_from
@@ -31,6 +32,8 @@ class Departure:
     is_missing: bool
     # In the hour that the autumn night repeats, and nobody said yet which of the two.
     is_ambiguous: bool
+    # When the ente sends again, in words, where it is closed then; empty where it is open.
+    opening: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def sketch(form: ComposeForm, *, instance: ServiceInstance, text: TemplateText, 
         # Said once, whoever found it.
         stops=tuple(dict.fromkeys(stops)),
         warnings=tuple(dict.fromkeys(warnings)),
-        departure=_departure(form, at=at),
+        departure=_departure(form, instance=instance, at=at),
     )
 
 
@@ -111,7 +114,7 @@ def _drawn(
     )
 
 
-def _departure(form: ComposeForm, *, at: datetime) -> Departure:
+def _departure(form: ComposeForm, *, instance: ServiceInstance, at: datetime) -> Departure:
     planned = form.cleaned_data.get("scheduled_at")
     is_missing = planned is None and form.cleaned_data.get("quando") == LATER
     is_ambiguous = is_missing and form.has_error("quando_volta")
@@ -120,6 +123,7 @@ def _departure(form: ComposeForm, *, at: datetime) -> Departure:
         is_past=planned is not None and planned <= at,
         is_missing=is_missing and not is_ambiguous,
         is_ambiguous=is_ambiguous,
+        opening="" if is_missing else opening.after(instance.organization, max(planned or at, at)).in_words,
     )
 
 

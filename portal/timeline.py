@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from messaging.models import EventKind, MessageEvent
+from messaging.settling import REQUESTED_AT
 from messaging.states import GROUP_OF, Delivery, Group
 from portal.doubts import cause_in_words
 
@@ -39,12 +41,16 @@ FACTS = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line. `look` is the colour of its dot, `facts` are (label, value) for whoever wants IO's own words."""
+    """One line. `look` is the colour of its dot, `facts` are (label, value) for whoever wants IO's own words.
+
+    `requested_at` is when exactly the request had left whose doubt was decided.
+    """
 
     sentence: str
     at: datetime
     actor: str
     reason: str
+    requested_at: datetime | None
     facts: tuple[tuple[str, str], ...]
     look: str
 
@@ -58,14 +64,14 @@ def _step(event: MessageEvent) -> Step:
     kind = EventKind(event.kind)
     # A person's reason is theirs to read at once; a program's goes with the other facts.
     reason = str(event.data.get(REASON, "")) if event.actor else ""
-    facts = {
-        key: value for key, value in event.data.items() if value not in ("", None) and not (reason and key == REASON)
-    }
+    told_at_once = {REQUESTED_AT} | ({REASON} if reason else set())
+    facts = {key: value for key, value in event.data.items() if value not in ("", None) and key not in told_at_once}
     return Step(
         sentence=_sentence(event, kind=kind),
         at=event.at,
         actor=event.actor.full_name if event.actor else "",
         reason=reason,
+        requested_at=parse_datetime(str(event.data.get(REQUESTED_AT, ""))),
         facts=tuple((str(FACTS.get(key, key)), _shown(value)) for key, value in facts.items()),
         look=_look(event, kind=kind),
     )

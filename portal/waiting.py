@@ -2,16 +2,18 @@
 
 from datetime import datetime
 
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from messaging.models import Message
 from messaging.states import WAITING, WaitingReason
-from portal import wording
+from portal import opening, wording
 
-# A reason that no column keeps: it is true as long as the connection is switched off.
+# Reasons that no column keeps: true as long as the connection is switched off, or until the ente's next opening.
 DISABLED = "disabled"
+CLOSED = "closed"
 _SHORT = {
     DISABLED: gettext_lazy(
         "Il collegamento a IO è disabilitato: parte dopo che il personale della piattaforma lo riabilita"
@@ -33,10 +35,11 @@ _WHY = {
 _RESUMES_BY_ITSELF = frozenset({WaitingReason.UNAVAILABLE.value, WaitingReason.THROTTLED.value})
 
 
-def hold_of(message: Message) -> str:
-    """What keeps a waiting message here: a value of WaitingReason or DISABLED, empty for nothing but its date.
+def hold_of(message: Message, *, at: datetime | None = None) -> str:
+    """What keeps a waiting message here: a value of WaitingReason, DISABLED or CLOSED, empty for nothing but its date.
 
-    The service instance and its IO service must be loaded: a suspension holds also those that were never refused.
+    The service instance, its IO service and its ente must be loaded (the ente's closure days too, in a list): a suspension
+    holds also those that were never refused, and the hours of the ente those whose time would come while it is closed.
     """
     if message.delivery not in WAITING:
         return ""
@@ -46,20 +49,32 @@ def hold_of(message: Message) -> str:
         return DISABLED
     if message.service_instance.io_service.suspended_at is not None:
         return WaitingReason.SUSPENDED.value
+    if _opening_of(message, at=at or timezone.now()).is_awaited:
+        return CLOSED
     return message.waiting_reason
+
+
+def _opening_of(message: Message, *, at: datetime) -> opening.Opening:
+    """The ente's first opening once the message's own date has come."""
+    return opening.after(message.service_instance.organization, max(message.not_before, at))
 
 
 def short_reason(message: Message) -> Promise | str:
     """For a list: the reason alone, empty where nothing holds it."""
-    hold = hold_of(message)
+    at = timezone.now()
+    hold = hold_of(message, at=at)
+    if hold == CLOSED:
+        return _opening_of(message, at=at).as_reason(now=at)
     return _SHORT[hold] if hold in _SHORT else WaitingReason(hold).label if hold else ""
 
 
 def departure_words(message: Message, *, at: datetime, may_cancel: bool) -> str:
     """For the page of a message in WAITING: what holds it, or when it leaves; and whether this reader can still stop it."""
-    hold = hold_of(message)
+    hold = hold_of(message, at=at)
     sentences = []
-    if hold:
+    if hold == CLOSED:
+        sentences.append(_opening_of(message, at=at).in_words)
+    elif hold:
         sentences.append(str(_WHY[hold]))
         if hold in _RESUMES_BY_ITSELF and message.not_before > at:
             sentences.append(_("Riprende %(when)s.") % {"when": wording.moment(message.not_before, now=at)})

@@ -31,7 +31,11 @@ class MessageFilters(ItaliaForm):
     pianificato_al = DayField(label=_("Pianificato fino al"), required=False)
     # Only ever reached from the line that tells of messages set aside, and shown as a chip.
     attesa = forms.ChoiceField(required=False, widget=forms.HiddenInput(), choices=WaitingReason.choices)
+    # Likewise from the tab of those of which IO gives no more news.
+    fermi = forms.BooleanField(required=False, widget=forms.HiddenInput())
     ricerca = forms.CharField(required=False, max_length=32, widget=forms.HiddenInput())
+    # Only ever reached from the account of a cancellation of many.
+    tardi = forms.CharField(required=False, max_length=32, widget=forms.HiddenInput())
 
     marks_optional = False
     # Shown only when opened, or when one of them is in use.

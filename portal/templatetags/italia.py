@@ -1,6 +1,6 @@
 """Components of the design system as template tags, so that a change of its markup is a change here."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from django import template
 from django.templatetags.static import static
@@ -111,6 +111,12 @@ def full_moment(at: datetime) -> SafeString:
 @register.simple_tag
 def exact_moment(at: datetime) -> SafeString:
     return time_element(at, wording.exact_moment(at))
+
+
+@register.simple_tag
+def weekday_and_date(day: date) -> str:
+    """`martedì 8 dicembre 2026`, of a date without an hour."""
+    return wording.long_date(day)
 
 
 @register.filter

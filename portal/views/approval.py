@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods
 from messaging import deciding
 from messaging.moving import StateConflict
 from messaging.states import Delivery
+from portal import opening
 from portal.forms.decisions import RefuseForm
 from portal.preview import preview_of
 from portal.views.access import OperatorRequest, operator_page
@@ -56,5 +57,6 @@ def approval(request: OperatorRequest, pk: int) -> HttpResponse:
         "is_own": deciding.is_own(message, by=request.user),
         "read": deciding.reading_of(message),
         "now": timezone.now(),
+        "opening": opening.after(message.service_instance.organization, max(message.scheduled_at, timezone.now())),
     }
     return render(request, "portal/messages/approval.html", context, status=422 if form.errors else 200)

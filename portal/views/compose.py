@@ -16,7 +16,7 @@ from messaging import composing, drafting
 from messaging.models import Message
 from messaging.moving import StateConflict
 from messaging.states import Delivery
-from portal import drafts
+from portal import drafts, opening
 from portal.forms.choose_instance import ChooseInstanceForm, choosable
 from portal.forms.compose import ComposeForm, raw_of
 from portal.forms.confirm import ConfirmForm
@@ -162,7 +162,10 @@ def confirm(request: OperatorRequest, pk: int) -> HttpResponse:
         return redirect(f"{reverse('portal:compose_content', args=[pk])}?controlla=1")
     seen = drafting.fingerprint(checked.message, instance=instance, at=now)
     confirmation = ConfirmForm(
-        request.POST if request.method == "POST" else None, seen=seen, is_overdue=checked.is_overdue
+        request.POST if request.method == "POST" else None,
+        seen=seen,
+        is_overdue=checked.is_overdue,
+        ends_while_closed=checked.ends_while_closed,
     )
     if request.method == "POST":
         require(request.user, Action.SEND_MESSAGES, on=draft)
@@ -170,7 +173,9 @@ def confirm(request: OperatorRequest, pk: int) -> HttpResponse:
             outcome = _confirmed(request, draft, checked=checked, seen=confirmation.cleaned_data["visto"])
             if outcome is not None:
                 return outcome
-            confirmation = ConfirmForm(seen=seen, is_overdue=checked.is_overdue)
+            confirmation = ConfirmForm(
+                seen=seen, is_overdue=checked.is_overdue, ends_while_closed=checked.ends_while_closed
+            )
     context = {
         "section": "messages",
         "draft": draft,
@@ -180,6 +185,7 @@ def confirm(request: OperatorRequest, pk: int) -> HttpResponse:
         "valid": checked.message,
         "preview": drafts.preview_of_valid(checked.message, instance=instance, at=now),
         "is_now": checked.message.scheduled_at <= now,
+        "opening": opening.after(instance.organization, max(checked.message.scheduled_at, now)),
         "was_past": form.cleaned_data.get("scheduled_at") is not None and form.cleaned_data["scheduled_at"] <= now,
         "form": confirmation,
         "invalid": bool(confirmation.errors),
@@ -206,6 +212,10 @@ def _confirmed(request: OperatorRequest, draft: Message, *, checked: drafts.Chec
         return _gone(request, draft.pk)
     if message.delivery is Delivery.PENDING_APPROVAL:
         messages.success(request, _("Mandato in approvazione: partirà dopo il sì di un’altra persona."))
+    elif (
+        awaited := opening.after(draft.service_instance.organization, max(message.scheduled_at, timezone.now()))
+    ).is_awaited:
+        messages.success(request, f"{_('Messaggio confermato.')} {awaited.in_words}")
     elif message.scheduled_at <= timezone.now():
         messages.success(request, _("Messaggio confermato: parte adesso."))
     else:

@@ -138,6 +138,7 @@ def _ask(
         "invalid": bool(form.errors),
         "here": here,
         "doubt": causes_of([message.pk]).get(message.pk, ""),
+        "is_overdue": message.expires_at is not None and message.expires_at <= timezone.now(),
     }
     return render(request, f"portal/messages/{template}.html", context, status=422 if form.errors else 200)
 

@@ -16,10 +16,12 @@ from messaging import deciding
 from messaging.models import Message
 from messaging.states import CANCELLABLE, EXPLANATION, FOLLOWED, WAITING, Delivery, Payment, Reading, WaitingReason
 from portal.context import is_fragment
+from portal.doubts import resent_after
 from portal.preview import preview_of
 from portal.timeline import steps_of
 from portal.views.access import OperatorRequest, operator_page, require
 from portal.waiting import departure_words, hold_of
+from portal.wording import moment
 from registry.models import User
 from registry.permissions import Action, can
 
@@ -87,7 +89,7 @@ def progress_context(message: Message, *, user: User, at: datetime) -> dict[str,
         "message": message,
         "now": at,
         "steps": steps_of(events),
-        "shown": f"{max((event.pk for event in events), default=0)}-{hold_of(message)}",
+        "shown": f"{max((event.pk for event in events), default=0)}-{hold_of(message, at=at)}",
         "explanation": explanation_of(message, user=user, at=at),
         # Sentences of ours are stored as keys, in Italian; IO's own words stay as they are.
         "detail": _(message.status_detail) if message.status_detail else "",
@@ -103,6 +105,9 @@ def progress_context(message: Message, *, user: User, at: datetime) -> dict[str,
 def explanation_of(message: Message, *, user: User, at: datetime) -> Promise | str:
     if message.is_taken_as_arrived:
         return _("Lo ha confermato una persona: non lo seguiamo, è contato a parte.")
+    if message.delivery is Delivery.UNCERTAIN and (resent := resent_after([message])):
+        by_itself = _("Se nessuno decide, riparte da solo %(when)s.")
+        return f"{EXPLANATION[message.delivery]} {by_itself % {'when': moment(resent[message.pk], now=at)}}"
     if message.delivery not in WAITING:
         return EXPLANATION[message.delivery]
     words = departure_words(message, at=at, may_cancel=can(user, Action.SEND_MESSAGES, on=message))

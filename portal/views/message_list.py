@@ -1,20 +1,26 @@
-"""The list of messages, its filters, and the list of doubts."""
+"""The list of messages and its filters."""
 
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.http import require_POST, require_safe
 
+from messaging import deciding
 from messaging.models import Message
 from messaging.states import Group
-from portal import searches
-from portal.doubts import causes_of
+from portal import searches, selections
 from portal.forms.message_filters import MessageFilters, RecipientSearch
 from portal.message_search import address, chips, found
+from portal.navigation import COUNTED
 from portal.paging import page_of, total_of
 from portal.problems import problems_of
 from portal.views.access import OperatorRequest, operator_page, require_somewhere
+from registry.models import User
 from registry.permissions import Action, may_somewhere
+
+# The filter of the messages of which IO gives no more news.
+SILENT = "fermi"
 
 
 @operator_page
@@ -45,10 +51,11 @@ def _list_page(request: OperatorRequest, *, search_form: RecipientSearch, status
     filters = form.cleaned_data
     search_id = filters.get("ricerca")
     taxcode = (searches.recall(request.session, search_id) or "") if search_id else None
-    rows = found(request.user, filters=filters, taxcode=taxcode)
+    late_ids = selections.late_ids(request.session, filters.get("tardi"))
+    rows = found(request.user, filters=filters, taxcode=taxcode, among=late_ids)
     if form.errors:
         rows = rows.none()
-    page = page_of(rows, before=_id_in(query, "prima"), after=_id_in(query, "dopo"))
+    page = page_of(rows, before=id_in(query, "prima"), after=id_in(query, "dopo"))
     kept = {key: value for key, value in query.items() if key not in ("prima", "dopo")}
     context = {
         "section": "messages",
@@ -60,56 +67,46 @@ def _list_page(request: OperatorRequest, *, search_form: RecipientSearch, status
         "newer_url": page.newer and address(path, {**kept, "dopo": page.newer}),
         "older_url": page.older and address(path, {**kept, "prima": page.older}),
         "chips": chips(filters, query=query, path=path, taxcode=taxcode),
-        "tabs": _tabs(path, kept, chosen=filters.get("gruppo", "")),
+        "tabs": _tabs(path, kept, chosen=SILENT if filters.get("fermi") else filters.get("gruppo", "")),
+        "silent_tab": _silent_tab(request.user, path, kept, is_chosen=bool(filters.get("fermi"))),
         "is_filtered": bool(kept),
         "is_beyond": kept != query,
         "first_url": address(path, kept),
         "path": path,
         "problems": problems_of(request.user),
         "may_compose": may_somewhere(request.user, Action.WRITE_DRAFTS),
+        "stoppable": set(
+            deciding.cancellable_by(request.user)
+            .filter(pk__in=[row.pk for row in page.rows])
+            .values_list("pk", flat=True)
+        ),
+        "filter": urlencode(kept),
     }
     return render(request, "portal/messages/list.html", context, status=status)
 
 
 def _tabs(path: str, query: dict[str, str], *, chosen: str) -> list[tuple[str, str, bool]]:
     """(label, address, is chosen) of "all" and of each group; the other filters stay."""
-    others = {key: value for key, value in query.items() if key not in ("gruppo", "stato")}
+    others = {key: value for key, value in query.items() if key not in ("gruppo", "stato", SILENT)}
     groups = [
         (str(group.label), address(path, {**others, "gruppo": group.value}), chosen == group.value) for group in Group
     ]
     return [("", address(path, others), not chosen), *groups]
 
 
-def _id_in(query: dict[str, str], name: str) -> int | None:
+def _silent_tab(user: User, path: str, query: dict[str, str], *, is_chosen: bool) -> tuple[str, str, bool] | None:
+    """(how many, address, is chosen) of the messages that IO took and tells nothing more of; None where there are none.
+
+    Counted up to a bound by an index that holds these alone, whatever else there is.
+    """
+    number = Message.objects.visible_to(user).silent()[:COUNTED].count()
+    if not number and not is_chosen:
+        return None
+    others = {key: value for key, value in query.items() if key not in ("gruppo", "stato")}
+    return (f"{COUNTED - 1}+" if number >= COUNTED else str(number), address(path, {**others, SILENT: "1"}), is_chosen)
+
+
+def id_in(query: dict[str, str], name: str) -> int | None:
     """An id of the query string; what is not one is as good as absent."""
     value = query.get(name, "")
     return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else None
-
-
-@operator_page
-@require_safe
-def uncertain_list(request: OperatorRequest) -> HttpResponse:
-    """The messages whose request left and whose outcome nobody knows, for a person to settle."""
-    require_somewhere(request.user, Action.SEE_MESSAGES)
-    rows = (
-        Message.objects.visible_to(request.user)
-        .uncertain()
-        .select_related(
-            "content", "service_instance__service", "service_instance__organization", "service_instance__template"
-        )
-    )
-    query = {key: str(value) for key, value in request.GET.items() if value}
-    page = page_of(rows, before=_id_in(query, "prima"), after=_id_in(query, "dopo"))
-    path = reverse("portal:uncertain")
-    settleable = Message.objects.visible_to(request.user, action=Action.SETTLE_DOUBTS)
-    causes = causes_of(row.pk for row in page.rows)
-    context = {
-        "section": "uncertain",
-        "page": page,
-        "rows": [(row, causes.get(row.pk, "")) for row in page.rows],
-        "total": total_of(rows),
-        "newer_url": page.newer and address(path, {"dopo": page.newer}),
-        "older_url": page.older and address(path, {"prima": page.older}),
-        "settleable": set(settleable.filter(pk__in=[row.pk for row in page.rows]).values_list("pk", flat=True)),
-    }
-    return render(request, "portal/messages/uncertain.html", context)

@@ -11,6 +11,7 @@ from messaging.models import EventKind
 from messaging.moving import record
 from messaging.states import Delivery, WaitingReason
 from registry.models import Role
+from sealed.boxes import Sealed
 from tests import factories
 from tests.factories.cast import PASSWORD
 from tests.journeys.conftest import DESKTOP, NARROWEST, PHONE, OpenDesk
@@ -67,6 +68,7 @@ def full(cast: factories.Cast) -> dict[str, int]:
         Delivery.DRAFT, instance=cast.instance, content={"draft_form": {**FORM, "scadenza_data": "2020-01-01"}}
     )
     rows["complete"] = complete.pk
+    cast.instance.io_service.secondary_key = Sealed.close("the-other-key")
     suspended(cast.instance.io_service)
     lane = cast.instance.io_service.io_account.lane
     lane.opened_at = at
@@ -144,6 +146,10 @@ def test_writing_and_every_question_valid_and_refused(
         (f"/messaggi/{full['aside']}/rimetti-in-coda/", ""),
         (f"/messaggi/{full['pending_approval']}/approvazione/", ""),
         ("/servizi-io/", ""),
+        ("/stato/", ""),
+        (f"/servizi-io/{cast.instance.io_service_id}/", ""),
+        (f"/servizi-io/{cast.instance.io_service_id}/chiavi/primaria/", "Prova e salva"),
+        (f"/servizi-io/{cast.instance.io_service_id}/chiave-in-uso/", ""),
         (f"/servizi-io/{cast.instance.io_service_id}/riprendi/", ""),
     ]
     for path, button in pages:
@@ -201,6 +207,10 @@ def test_at_320_pixels_nothing_scrolls_sideways(
         f"/messaggi/nuovo/{full['complete']}/conferma/",
         f"/messaggi/{full['uncertain']}/invia-di-nuovo/",
         f"/messaggi/{full['pending_approval']}/approvazione/",
+        "/servizi-io/",
+        f"/servizi-io/{cast.instance.io_service_id}/",
+        f"/servizi-io/{cast.instance.io_service_id}/chiavi/secondaria/",
+        f"/servizi-io/{cast.instance.io_service_id}/riprendi/",
     ):
         desk.open(path)
         assert desk.overflow() <= 0, path

@@ -1,5 +1,7 @@
 """A person decides about one message: cancel it, settle a doubt, put it back in the queue, resume a service."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -55,41 +57,6 @@ class TestCancel:
         assert planned.delivery_state == Delivery.SCHEDULED
 
 
-class TestUncertainList:
-    def test_is_usually_empty_and_says_so(self, sender: Visitor) -> None:
-        sender.get("uncertain")
-        assert "Nessun messaggio da decidere" in sender.main.text
-
-    def test_lists_the_doubts_with_the_exact_time_of_the_request(self, cast: factories.Cast, sender: Visitor) -> None:
-        row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
-        factories.message(instance=cast.instance)
-        sender.get("uncertain")
-        rows = sender.main.one("tbody").all("tr")
-        assert len(rows) == 1
-        assert row.marked_at is not None
-        assert rows[0].one("time").attributes["datetime"] == timezone.localtime(row.marked_at).isoformat(
-            timespec="seconds"
-        )
-        assert [link.attributes["href"] for link in rows[0].all("a", class_="btn")] == [
-            address("arrived", row.pk),
-            address("resend", row.pk),
-        ]
-        assert row.taxcode not in sender.main.text
-
-    def test_who_may_not_settle_is_told_which_role_may(self, cast: factories.Cast) -> None:
-        factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
-        viewer = Visitor(cast.viewer)
-        viewer.get("uncertain")
-        assert "Serve il ruolo Invio" in viewer.main.text
-        assert not viewer.main.one("table").all("a", class_="btn")
-
-    def test_a_stranger_sees_none(self, cast: factories.Cast) -> None:
-        factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
-        stranger = Visitor(cast.stranger)
-        stranger.get("uncertain")
-        assert not stranger.main.all("table")
-
-
 class TestSettle:
     def test_it_arrived(self, cast: factories.Cast, sender: Visitor) -> None:
         row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
@@ -104,10 +71,19 @@ class TestSettle:
         row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
         sender.get("resend", row.pk)
         assert "Il cittadino potrebbe averlo già." in sender.main.text
+        assert "La scadenza è già passata" not in sender.main.text
         sender.post("resend", row.pk, data={"motivo": "Non risulta su IO", "consapevole": "on"})
         row.refresh_from_db()
         assert row.delivery_state == Delivery.SCHEDULED
         assert last_event(row) == (EventKind.SETTLED_RESEND, "Non risulta su IO", cast.sender)
+
+    def test_past_its_due_date_it_will_not_leave_and_the_page_says_so(
+        self, cast: factories.Cast, sender: Visitor
+    ) -> None:
+        past = timezone.now() - timedelta(minutes=1)
+        row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance, expires_at=past)
+        sender.get("resend", row.pk)
+        assert "La scadenza è già passata: non partirà" in sender.main.text
 
     @pytest.mark.parametrize(
         ("route", "data"),
@@ -178,7 +154,7 @@ class TestIOServices:
             cast.instance.organization.legal_name,
             io_service.io_account.name,
             "Sospeso",
-            "il personale della piattaforma ne inserisce una valida",
+            "IO rifiuta la chiave API (401).",
             "Parole di IOAccess denied due to invalid subscription key",
             "Messaggi da parte1",
         ):

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from messaging.models import Message
 from messaging.states import Delivery, Group, WaitingReason
 from portal import paging
 from tests import factories
@@ -218,9 +217,11 @@ def test_a_long_list_costs_as_many_queries_as_a_short_one(
             sender.get("messages")
         return len(counted)
 
-    factories.message(instance=cast.instance)
+    def one_in_each_state() -> None:
+        for state in Delivery:
+            factories.message_in(state, instance=cast.instance)
+
+    one_in_each_state()
     few = queries()
-    for state in Delivery:
-        factories.message_in(state, instance=cast.instance)
+    one_in_each_state()
     assert queries() <= few
-    assert Message.objects.count() > 10

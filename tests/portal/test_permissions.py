@@ -60,13 +60,43 @@ def test_every_route_is_public_or_of_one_message_or_known_here() -> None:
         "messages",
         "search_recipient",
         "uncertain",
+        "many_arrived",
+        "many_resend",
+        "doubt_rule",
         "compose",
+        # tests/portal/test_cancelling_many.py
+        "cancel_many",
+        "cancelled",
+        # tests/portal/test_sending_hours.py
+        "organizations",
+        "sending_hours",
         "io_services",
+        # Of one IO service: tests/portal/test_io_service_page.py.
+        "io_service",
+        "prove_key",
+        "switch_key",
+        "enter_key",
         "resume",
+        # tests/portal/test_sending_state.py
+        "sending",
     }
 
 
-@pytest.mark.parametrize("route", ["home", "messages", "search_recipient", "uncertain", "compose", "io_services"])
+@pytest.mark.parametrize(
+    "route",
+    [
+        "home",
+        "messages",
+        "search_recipient",
+        "uncertain",
+        "compose",
+        "io_services",
+        "cancel_many",
+        "cancelled",
+        "organizations",
+        "sending",
+    ],
+)
 def test_nobody_enters_without_signing_in(route: str) -> None:
     Visitor().get(route, expect=302)
     Visitor().post(route, expect=302)

@@ -1,6 +1,6 @@
 """How values read."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import translation
@@ -48,3 +48,49 @@ def test_english_months_keep_their_capitals() -> None:
 
 def test_counts_are_grouped() -> None:
     assert wording.count(1980) == "1.980"
+
+
+@pytest.mark.parametrize(
+    ("at", "shown"),
+    [
+        (datetime(2026, 7, 1, 7, 5, tzinfo=UTC), "da oggi alle 9:05"),
+        (datetime(2026, 6, 30, 7, 5, tzinfo=UTC), "da ieri alle 9:05"),
+        (datetime(2026, 6, 12, 7, 5, tzinfo=UTC), "dal 12 giugno 2026 alle 9:05"),
+        (datetime(2026, 6, 11, 7, 5, tzinfo=UTC), "dall’11 giugno 2026 alle 9:05"),
+        (datetime(2026, 6, 8, 7, 5, tzinfo=UTC), "dall’8 giugno 2026 alle 9:05"),
+    ],
+)
+def test_since_when_reads_as_italian(at: datetime, shown: str) -> None:
+    assert wording.since(at, now=NOW) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "soon", "until"),
+    [
+        (20, "fra pochi secondi", "ancora per qualche secondo"),
+        (-5, "fra pochi secondi", "ancora per qualche secondo"),
+        (600, "alle 23:40", "fino alle 23:40"),
+    ],
+)
+def test_what_is_a_matter_of_seconds_has_no_clock(seconds: int, soon: str, until: str) -> None:
+    at = NOW + timedelta(seconds=seconds)
+    assert (wording.soon(at, now=NOW), wording.until(at, now=NOW)) == (soon, until)
+
+
+@pytest.mark.parametrize(
+    ("span", "shown"),
+    [
+        (timedelta(seconds=5), "1 minuto"),
+        (timedelta(minutes=59, seconds=59), "59 minuti"),
+        (timedelta(hours=1), "1 ora"),
+        (timedelta(hours=47), "47 ore"),
+        (timedelta(hours=48), "2 giorni"),
+    ],
+)
+def test_durations_are_told_in_one_unit(span: timedelta, shown: str) -> None:
+    assert wording.duration(span) == shown
+
+
+@pytest.mark.parametrize(("calls", "shown"), [(10, "10"), (2.5, "2,5"), (0.04, "0"), (1000.0, "1.000")])
+def test_rates_have_no_needless_decimals(calls: float, shown: str) -> None:
+    assert wording.rate(calls) == shown

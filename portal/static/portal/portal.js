@@ -51,6 +51,20 @@ document.addEventListener("htmx:afterSwap", () => {
   if (note) note.hidden = true;
 });
 
+// Ticking every row of the page at once, and unticking them; the button exists only where a script can do it.
+function offerAll() {
+  for (const button of document.querySelectorAll("[data-picks-all]")) button.hidden = false;
+}
+offerAll();
+document.addEventListener("htmx:afterSwap", offerAll);
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-picks-all]");
+  if (!button) return;
+  const boxes = [...button.form.querySelectorAll(`input[type="checkbox"][name="${button.dataset.picksAll}"]`)];
+  const wanted = boxes.some((box) => !box.checked);
+  for (const box of boxes) box.checked = wanted;
+});
+
 // A hidden tab asks nothing: a poll due meanwhile is skipped, and the next one comes when the tab is seen again.
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && event.target.hasAttribute("data-poll")) event.preventDefault();
