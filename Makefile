@@ -13,12 +13,12 @@ django := $(py) manage.py
 environment := python=$$(./tools/find-python.sh) && exec "$$python" -m tools.environment
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check migrations translations migrate web worker beat bench \
+.PHONY: help run test lint types check migrations translations migrate web worker beat bench bench-crash \
 	coverage format lock clean runtime development
 
 help: ## List what can be done
 	@echo "make <target>, where <target> is one of:"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 run: runtime ## Start the portal, its API and the IO sandbox on this machine, with a small demo
 	@exec $(py) -m tools.foreground $(django) serve
@@ -56,8 +56,11 @@ worker: runtime ## Real arrangement: one worker (needs DATABASE_URL and REDIS_UR
 beat: runtime ## Real arrangement: the clock; a second one does no harm (needs DATABASE_URL and REDIS_URL)
 	@exec $(py) -m tools.foreground $(django) beat
 
-bench: development ## Measure against the budgets, each as a ratio to a limit of this machine
-	@exec $(py) -m benchmarks
+bench: development ## Measure against the budgets, on a quiet machine (NAMES="pace claim" for some, OPTIONS="--quick")
+	@exec $(py) -m benchmarks $(NAMES) $(OPTIONS)
+
+bench-crash: development ## The long crash test: kill, stop, cut and fill at random while messages leave (ROUNDS=20 SEED=1)
+	@exec $(py) -m tools.foreground $(py) -m tests.crash.chaos
 
 coverage: development ## Run the tests once on PostgreSQL, telling which lines they miss
 	@exec $(py) -m tools.check coverage
