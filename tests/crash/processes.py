@@ -1,5 +1,6 @@
 """A process of the product under test: started, stopped, continued, killed, and watched while it happens."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ class Process:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.crash.worker_entry"],
                 cwd=ROOT,
-                env=environment,
+                env={**environment, "CRASH_READY": str(_flag(log))},
                 # Held open by us alone: when we die, it ends.
                 stdin=subprocess.PIPE,
                 stdout=output,
@@ -30,6 +31,11 @@ class Process:
                 start_new_session=True,
             )
         self._is_stopped = False
+
+    @property
+    def is_at_work(self) -> bool:
+        """A worker that listens for tasks."""
+        return _flag(self.log).exists()
 
     def wait_until_stopped(self) -> None:
         """By SIGSTOP, its own doing."""
@@ -45,9 +51,20 @@ class Process:
         assert self._process.returncode is not None
         return self._process.returncode
 
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
     def resume(self) -> None:
         self._is_stopped = False
         self._process.send_signal(signal.SIGCONT)
+
+    def set_clock_off(self, seconds: float) -> None:
+        """Its wall clock, from now on; ahead when positive."""
+        assert self._process.stdin is not None
+        # Killed in the meantime, it has no clock any more.
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            self._process.stdin.write(f"clock {seconds}\n".encode())
+            self._process.stdin.flush()
 
     def terminate(self) -> None:
         self._process.terminate()
@@ -75,3 +92,7 @@ class Process:
             elif pid:
                 self._process.returncode = os.waitstatus_to_exitcode(status)
         return self._process.returncode is not None
+
+
+def _flag(log: Path) -> Path:
+    return log.with_suffix(".ready")

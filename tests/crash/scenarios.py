@@ -30,17 +30,20 @@ AT_ONCE = 5
 class Scenario:
     play: Callable[..., None]
     checkpoint: str | None = None
+    on_small_disk: bool = False
 
 
 Endings = Mapping[Scenario, "Future[None]"]
 Test = Callable[[Scenario, Endings], None]
 
 
-def on_a_stage(*, at: Iterable[str] | None = None) -> Callable[[Callable[..., None]], Test]:
-    """Makes a test of a scenario, or one for each of these checkpoints."""
+def on_a_stage(
+    *, at: Iterable[str] | None = None, on_small_disk: bool = False
+) -> Callable[[Callable[..., None]], Test]:
+    """Makes a test of a scenario, or one for each of these checkpoints; where asked, on a disk that can be filled."""
 
     def decorate(play: Callable[..., None]) -> Test:
-        scenarios = [Scenario(play)] if at is None else [Scenario(play, checkpoint) for checkpoint in at]
+        scenarios = [Scenario(play, checkpoint, on_small_disk) for checkpoint in ([None] if at is None else at)]
 
         @pytest.mark.postgresql
         @pytest.mark.redis
@@ -67,7 +70,7 @@ def played(theatre: "Theatre", scenarios: Iterable[Scenario]) -> Iterator[Ending
 
     def play(scenario: Scenario) -> None:
         arguments: list[Any] = [] if scenario.checkpoint is None else [scenario.checkpoint]
-        with theatre.stage() as stage:
+        with theatre.stage_on_small_disk() if scenario.on_small_disk else theatre.stage() as stage:
             scenario.play(stage, *arguments)
 
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:

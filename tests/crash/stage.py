@@ -7,12 +7,12 @@ import itertools
 import os
 import queue
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import psycopg
 import redis
@@ -25,12 +25,15 @@ from registry.models import User
 from tests import factories
 from tests.crash import worker_entry
 from tests.crash.processes import Process
+from tests.crash.small_disk import Disk, PlayedDisk, SmallDiskPostgreSQL, can_be_real
 from tests.crash.waiting import wait_for
 from tests.support.io_stand_in import StandIn
 
 SEND_TIMEOUT_SECONDS = 3.0
 # Past it no request of a mark may leave, and no answer to it comes any more.
 LEASE_SECONDS = worker_entry.ALLOWANCE_SECONDS + SEND_TIMEOUT_SECONDS + worker_entry.LEASE_MARGIN_SECONDS
+# So that twenty messages pass every checkpoint several times.
+SMALL_GROUP = 5
 # Databases of Redis that stages take turns with; a server has 16, and the suite's own tests are on the first.
 REDIS_NUMBERS = range(1, 13)
 
@@ -43,12 +46,20 @@ def named(url: str, name: str) -> str:
 
 
 @contextmanager
-def connected_to(name: str) -> Iterator[None]:
-    """The models, in this thread, on another database of the same server."""
+def connected_to(url: str) -> Iterator[None]:
+    """The models, in this thread, on another database, perhaps of another server."""
     own = connections["default"]
     before = own.settings_dict
     own.close()
-    own.settings_dict = {**before, "NAME": name}
+    there = urlsplit(url)
+    own.settings_dict = {
+        **before,
+        "HOST": there.hostname or "",
+        "PORT": str(there.port or ""),
+        "USER": unquote(there.username or ""),
+        "PASSWORD": unquote(there.password or ""),
+        "NAME": there.path.strip("/"),
+    }
     try:
         yield
     finally:
@@ -62,6 +73,7 @@ class Stage:
     redis_url: str
     io: StandIn
     folder: Path
+    disk: Disk
     processes: list[Process] = field(default_factory=list)
     taxcodes: dict[int, str] = field(default_factory=dict)
 
@@ -88,9 +100,11 @@ class Stage:
         passing: int = 1,
         do: str = "",
         has_lanes: bool = True,
+        group: int | None = SMALL_GROUP,
         redis_url: str = "",
+        more: Mapping[str, str] | None = None,
     ) -> Process:
-        """One more process; see `worker_entry` for what the words mean."""
+        """One more process; see `worker_entry` for what the words mean. `more` has the last word on its environment."""
         name = f"{run}-{len(self.processes) + 1}"
         environment = {
             **os.environ,
@@ -108,6 +122,8 @@ class Stage:
             "CRASH_PASSING": str(passing),
             "CRASH_DO": do,
             "CRASH_LANES": "1" if has_lanes else "0",
+            "CRASH_GROUP": "" if group is None else str(group),
+            **(more or {}),
         }
         process = Process(name, environment=environment, log=self.folder / f"{name}.log")
         self.processes.append(process)
@@ -203,8 +219,12 @@ class Stage:
 class Theatre:
     """Where stages come from: one migrated database that each copies, and Redis databases that they take in turns."""
 
-    def __init__(self, *, database_url: str, redis_url: str, folder: Path) -> None:
+    def __init__(
+        self, *, database_url: str, redis_url: str, folder: Path, server: SmallDiskPostgreSQL | None = None
+    ) -> None:
         self._database_url = database_url
+        # Of this address, where its disk can be filled.
+        self._server = server
         self._redis_url = redis_url
         self._folder = folder
         self._model = f"{urlsplit(database_url).path.strip('/')}_crash"
@@ -216,7 +236,7 @@ class Theatre:
 
     def __enter__(self) -> Self:
         self._execute(f'DROP DATABASE IF EXISTS "{self._model}" WITH (FORCE)', f'CREATE DATABASE "{self._model}"')
-        with connected_to(self._model):
+        with connected_to(named(self._database_url, self._model)):
             call_command("migrate", verbosity=0)
         return self
 
@@ -238,8 +258,9 @@ class Theatre:
         folder = self._folder / name
         folder.mkdir()
         try:
-            with StandIn(delay=0.02) as io, connected_to(name):
-                stage = Stage(named(self._database_url, name), redis_url, io, folder)
+            url = named(self._database_url, name)
+            with StandIn(delay=0.02) as io, connected_to(url):
+                stage = Stage(url, redis_url, io, folder, self._server or PlayedDisk(url))
                 try:
                     yield stage
                 except BaseException as error:
@@ -251,6 +272,25 @@ class Theatre:
         finally:
             self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
             self._numbers.put(number)
+
+    @contextmanager
+    def stage_on_small_disk(self) -> Iterator[Stage]:
+        """On a database server of its own, whose disk can really be filled; an ordinary stage where that is impossible."""
+        if not can_be_real():
+            with self.stage() as stage:
+                yield stage
+            return
+        server = SmallDiskPostgreSQL()
+        folder = self._folder / "on_small_disk"
+        folder.mkdir(exist_ok=True)
+        with (
+            server.running() as url,
+            Theatre(database_url=url, redis_url=self._redis_url, folder=folder, server=server) as theatre,
+        ):
+            # The Redis server is the same.
+            theatre._numbers = self._numbers
+            with theatre.stage() as stage:
+                yield stage
 
     def _execute(self, *statements: str) -> None:
         with psycopg.connect(self._database_url, autocommit=True) as own:

@@ -58,7 +58,7 @@ def test_a_fault_of_our_own_loses_and_doubles_nothing(stage: Stage, checkpoint: 
 @on_a_stage()
 def test_worker_after_worker_dies_and_no_message_pays_twice(stage: Stage) -> None:
     """Each is killed in the middle of what the one before it left."""
-    stage.post(30)
+    stage.post(60, rate=100)
     leaving: set[int] = set()
     for checkpoint in ("before_request", "recorded", "marked", "before_record"):
         victim = stage.start(at=checkpoint, passing=2, do="kill")

@@ -4,15 +4,18 @@ The product's own code runs, with the product's own settings; what differs is to
 
     CRASH_RUN      loop: the three periodic tasks in turn, without a broker, for speed
                    worker, beat: what `manage.py worker` and `manage.py beat` turn into, to the letter
-    CRASH_AT       a name of `messaging.checkpoints.NAMES`, or `in_transaction`: between an UPDATE that moves messages
+    CRASH_AT       a name of `messaging.checkpoints.NAMES`, or `in_transaction`: between the statement that moves messages
                    and its commit; empty for a process that behaves
     CRASH_PASSING  at which passing of that checkpoint, counted from 1
     CRASH_DO       kill: SIGKILL to itself · stop: SIGSTOP to itself · raise · sleep:SECONDS
                    cut: the database server ends every connection of this process
     CRASH_LANES    0: nobody waits for anybody's lane, so that only the mark stands between two workers
+    CRASH_READY    a file that a worker makes when it listens for tasks
+    CRASH_GROUP    how many messages are marked together; empty for as many as the product marks
 
 Waiting times are shortened, in proportion, so that a lease ends within a test. The process ends when its standard input
-closes: nothing outlives the tests.
+closes: nothing outlives the tests. A line `clock SECONDS` there puts its wall clock so far off, at once and as often as
+one likes; the monotonic clock goes on, as it does when somebody sets a machine's time.
 """
 
 import os
@@ -22,10 +25,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 from typing import Any, NoReturn
 
 import django
 import psycopg
+import time_machine
 
 ALLOWANCE_SECONDS = 1.0
 LEASE_MARGIN_SECONDS = 0.5
@@ -81,44 +87,72 @@ def reached_in(at: str, *, passing: int, what: str) -> Callable[[str], None]:
 
 
 def replace_checkpoints() -> None:
+    from django.db import transaction
+
     from messaging import checkpoints, moving
 
     checkpoints.reached = reached_in(
         os.environ["CRASH_AT"], passing=int(os.environ["CRASH_PASSING"]), what=os.environ["CRASH_DO"]
     )
-    record = moving.record
+    move_at_once = moving._at_once
 
-    def record_at_a_checkpoint(*args: Any, **kwargs: Any) -> None:
-        checkpoints.reached("in_transaction")
-        record(*args, **kwargs)
+    def move_and_reach_a_checkpoint(*args: Any, **kwargs: Any) -> list[int]:
+        with transaction.atomic():
+            moved = move_at_once(*args, **kwargs)
+            if moved:
+                checkpoints.reached("in_transaction")
+        return moved
 
-    moving.record = record_at_a_checkpoint
+    if os.environ["CRASH_AT"] == "in_transaction":
+        moving._at_once = move_and_reach_a_checkpoint
 
 
 def shorten_waiting() -> None:
-    from datetime import timedelta
-
-    from messaging import breaker, dispatching, lanes, marking, polling, recording
+    from messaging import breaker, dispatching, lanes, marking, polling, recording, serving
 
     marking.SEND_ALLOWANCE_SECONDS = ALLOWANCE_SECONDS
     marking.LEASE_MARGIN_SECONDS = LEASE_MARGIN_SECONDS
     lanes.HELD_FOR_SECONDS = LANE_HELD_SECONDS if os.environ["CRASH_LANES"] == "1" else 0.0
     dispatching.KEEP_EVERY_SECONDS = LANE_HELD_SECONDS / 4 if os.environ["CRASH_LANES"] == "1" else 1e9
-    # Small groups, so that twenty messages pass every checkpoint several times.
-    dispatching.GROUP = 5
+    if os.environ["CRASH_GROUP"]:
+        for module in (serving, dispatching):
+            vars(module)["GROUP"] = int(os.environ["CRASH_GROUP"])
     recording.FIRST_RETRY_SECONDS = 0.2
+    recording.LONGEST_RETRY_SECONDS = 3.0
     polling.CLAIMED_FOR_SECONDS = 5.0
     breaker.FIRST_PROBE_AFTER = timedelta(seconds=0.2)
+    breaker.LONGEST_WAIT = timedelta(seconds=2)
 
 
-def end_with_the_tests() -> None:
-    def wait() -> None:
+class WallClock:
+    """What this process takes for the time of day."""
+
+    def __init__(self) -> None:
+        self._traveller: time_machine.Traveller | None = None
+        self._off = 0.0
+
+    def set_off(self, seconds: float) -> None:
+        if self._traveller is None:
+            # Never taken back: a process whose clock nobody touches does not even notice that it could be.
+            self._traveller = time_machine.travel(time.time(), tick=True).start()
+        self._traveller.shift(seconds - self._off)
+        self._off = seconds
+
+
+def listen_to_the_tests() -> None:
+    """Do as they say, and end with them."""
+    clock = WallClock()
+
+    def listen() -> None:
+        heard = b""
         # Not through sys.stdin, whose lock a thread may not hold when the interpreter ends.
-        while os.read(0, 1):
-            pass
+        while more := os.read(0, 1024):
+            *lines, heard = (heard + more).split(b"\n")
+            for line in lines:
+                clock.set_off(float(line.removeprefix(b"clock ")))
         os._exit(70)
 
-    threading.Thread(target=wait, daemon=True).start()
+    threading.Thread(target=listen, daemon=True).start()
 
 
 def run_loop() -> None:
@@ -138,7 +172,13 @@ def run_loop() -> None:
 
 def run_command(name: str) -> None:
     """The command's last act is to become another program, which would forget what was replaced: it runs in here."""
+    from celery.signals import worker_ready
     from django.core.management import call_command
+
+    def tell(**_: object) -> None:
+        Path(os.environ["CRASH_READY"]).touch()
+
+    worker_ready.connect(tell, weak=False)
 
     def run_here(_program: str, words: list[str]) -> NoReturn:
         assert words[:2] == [sys.executable, "-m"]
@@ -151,7 +191,7 @@ def run_command(name: str) -> None:
 
 
 def main() -> None:
-    end_with_the_tests()
+    listen_to_the_tests()
     django.setup()
     shorten_waiting()
     if os.environ["CRASH_AT"]:
