@@ -14,7 +14,7 @@ from io_client.outcomes import (
     Unavailable,
     Withheld,
 )
-from messaging.breaker import Breaker
+from messaging.breaker import Breaker, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ def folding(answers: Iterable[Answer]) -> Callable[[Breaker, datetime], Breaker]
             was_send = isinstance(answer, SendAnswer)
             if not is_definite(answer):
                 breaker = breaker.failed(now, was_send=was_send)
-            elif _tells_of_io(answer):
+            elif _tells_of_io(answer) and not (breaker.position is Position.OPEN and not breaker.may_probe(now)):
+                # Before it was time to probe, an answer is to a call begun before the opening: it proves nothing.
                 breaker = breaker.answered(was_send=was_send)
         return breaker
 

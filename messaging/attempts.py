@@ -5,11 +5,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
+from django.utils.translation import gettext_noop
+
 from messaging.models import EventKind
 from messaging.moving import move
 from messaging.states import Delivery, WaitingReason
 
 # What no ended message keeps, and what no message keeps that is not being sent any more.
+NOT_ARRIVED_AFTER_ALL = gettext_noop(
+    "Era stato segnato come arrivato, ma la richiesta non è partita o IO l’ha rifiutata: il cittadino non lo ha ricevuto."
+)
 ENDED: dict[str, Any] = {"waiting_reason": WaitingReason.NONE, "retries": 0}
 UNMARKED: dict[str, Any] = {"lease_until": None}
 
@@ -45,5 +51,24 @@ def settle(
             at=at,
             data=late,
             columns=columns,
+        )
+    if to not in (Delivery.UNCERTAIN, Delivery.SENT) and len(moved) < len(facts):
+        # A person took these as arrived, and they were not: back to the person, since nobody else may send them again.
+        rest = {pk: {**facts[pk], "answer": kind.value} for pk in facts.keys() - set(moved)}
+        move(
+            list(rest),
+            to=Delivery.UNCERTAIN,
+            kind=EventKind.LATE_ANSWER,
+            sources=[Delivery.SENT],
+            attempt_id={pk: attempts[pk] for pk in rest},
+            condition=Q(is_taken_as_arrived=True),
+            at=at,
+            data=rest,
+            columns={
+                "is_taken_as_arrived": False,
+                "expedition_date": None,
+                "next_poll_at": None,
+                "status_detail": NOT_ARRIVED_AFTER_ALL,
+            },
         )
     return moved

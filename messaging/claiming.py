@@ -80,6 +80,8 @@ class Turns:
         self._last[stream.io_account, stream.priority] = stream.service_instance
 
 
+# A statement of SQLite may have 500 parts and 32,000 parameters.
+MOST_PARTS = 100
 # In words of the partial index `message_queue`, or the planner would not use it.
 _IN_QUEUE = "delivery_state IN ('recipient_allowed', 'scheduled') AND NOT (waiting_reason = 'set_aside')"
 _NOW = {"postgresql": "statement_timestamp()", "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
@@ -242,9 +244,19 @@ def _rows_of(shares: list[_Share], *, under_way: list[int]) -> dict[Stream, list
                 stale=f"strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '-{seconds} seconds')",
                 **names,
             )
-            for share, (account, priority, instance, count) in zip(shares, keys, strict=True):
-                cursor.execute(one, [account, priority, instance, str(under_way), count])
-                rows[share.stream] = [(pk, code, bool(a), bool(s)) for pk, code, a, s in cursor.fetchall()]
+            # All in one statement, but no more than it may have parts.
+            for begin in range(0, len(keys), MOST_PARTS):
+                part = keys[begin : begin + MOST_PARTS]
+                each = [f"SELECT {begin + number} AS position, * FROM ({one})" for number in range(len(part))]  # noqa: S608
+                busy = str(under_way)
+                params = [
+                    value
+                    for account, priority, instance, count in part
+                    for value in (account, priority, instance, busy, count)
+                ]
+                cursor.execute(" UNION ALL ".join(each), params)
+                for position, pk, code, is_allowed, is_stale in cursor.fetchall():
+                    rows[shares[position].stream].append((pk, code, bool(is_allowed), bool(is_stale)))
     return rows
 
 

@@ -28,7 +28,7 @@ from messaging.answers import Answer, ProfileAnswer, SendAnswer, folding, is_def
 from messaging.breaker import Breaker, Position
 from messaging.checkpoints import checkpoint
 from messaging.claiming import Chosen, Turns
-from messaging.engine import Engine, engine, stopping
+from messaging.engine import Engine, EngineDead, engine, stopping
 from messaging.keeping_answers import keep
 from messaging.marking import Departure, mark
 from messaging.models import EventKind, IOService, SuspensionReason
@@ -48,14 +48,18 @@ SLICE_SECONDS = 10.0
 # How long the thread waits for a first answer before it looks at the lanes again, and then for more to record with it:
 # ten cost little more than one.
 LOOK_EVERY_SECONDS = 0.05
+SHORTEST_WAIT_SECONDS = 0.01
 GATHER_SECONDS = 0.02
 # While hundreds of calls are under way, the more at once the better.
 GATHER_MANY_SECONDS = 0.05
+ANSWERS_AT_ONCE = 200
 # A lane that had nothing due is asked again this soon, as long as other work keeps the slice alive.
 LOOK_AGAIN_SECONDS = 0.25
 # A lane without tokens looks for the next this often: at a tenth of a second one part in two hundred of the rate is lost.
 LOOK_FOR_TOKENS_SECONDS = 0.04
 KEEP_EVERY_SECONDS = 4.0
+# Connections that an account with calls under way does not take, however many it could use.
+KEPT_FREE = 50
 # Sending hours change by the minute.
 HOURS_GOOD_FOR_SECONDS = 5.0
 
@@ -126,6 +130,7 @@ class Slice:
         for lane in self._draining:
             for message in lane.forget_lost_calls():
                 log.error("message %s: its call never came back", message)
+        self._attempt(partial(self._tell_late, self._draining))
         self._draining = [lane for lane in self._draining if lane.in_flight]
         return bool(self._draining)
 
@@ -171,18 +176,24 @@ class Slice:
             if not only_probes:
                 to_send += [row.message for row in own if row.is_ready][: max(0, lane.room_to_send())]
         self._put_back_the_stale(to_ask)
-        self._motor.start_all([self._asking(row, *keys[row.io_service]) for row in to_ask])
+        try:
+            self._motor.start_all([self._asking(row, *keys[row.io_service]) for row in to_ask])
+        except EngineDead:
+            for row in to_ask:
+                self._lanes[row.io_account].ended(row.message)
+            raise
         for account, count in Counter(row.io_account for row in to_ask).items():
             tallies.count_tokens(account, count)
         for begin in range(0, len(to_send), GROUP):
             group = to_send[begin : begin + GROUP]
             self._send(group, of={row.message: row for row in rows})
+        # Tokens kept until there is room again would be old by then, and older than the window after a stall of IO.
+        self._return_tokens(self._lanes[account] for account in wanted)
 
     def _rooms(self) -> dict[int, int]:
         """Lanes to look at now -> how many calls may begin there.
 
-        No more than can really begin: a marked message that queued for a connection would outlive its allowance. Each
-        lane may have half of the connections that are left, so that one to which IO answers slowly leaves some to all.
+        No more than can really begin: a marked message that queued for a connection would outlive its allowance.
         """
         now, free = time.monotonic(), self._motor.free()
         rooms = {}
@@ -194,14 +205,19 @@ class Slice:
             if not lane.is_served or now < lane.look_at or free <= 0:
                 continue
             # What its rate allows in a second, and not what it could have at most: fifty slow accounts fit together.
-            room = min(lane.room(), math.ceil(lane.rate), (free + 1) // 2)
-            if room > 0:
+            # An account has at most half of what it and the free ones are together, and the last ones are for those that have
+            # nothing under way.
+            own = len(lane.in_flight)
+            share = (free + own) // 2 - own if own else (free + 1) // 2
+            left = free - KEPT_FREE if own else free
+            room = min(lane.room(), math.ceil(lane.rate), share, left)
+            if room > 0 and not lanes.is_paused_here(lane.io_account):
                 rooms[lane.io_account] = room
                 free -= room
         return rooms
 
     def _take_tokens(self, rooms: Mapping[int, int]) -> None:
-        self._see_whether_polls_wait(rooms)
+        self._look_around(rooms)
         wishes = {account: self._lanes[account].wish(room=room) for account, room in rooms.items()}
         asked_at = time.monotonic()
         for account, given in self._pace.take_many(wishes).items():
@@ -211,16 +227,19 @@ class Slice:
             if lane.is_out_of_tokens:
                 lane.look_at = time.monotonic() + LOOK_FOR_TOKENS_SECONDS
 
-    def _see_whether_polls_wait(self, accounts: Collection[int]) -> None:
-        """Polls take what sending leaves, and at least a tenth: looked up once a second."""
+    def _look_around(self, accounts: Collection[int]) -> None:
+        """Polls take what sending leaves, and at least a tenth; what others still send counts with ours: once a second."""
         now = time.monotonic()
-        old = [account for account in accounts if now >= self._lanes[account].polls_looked_at + 1]
+        old = [account for account in accounts if now >= self._lanes[account].looked_at + 1]
         if not old:
             return
         waiting = lanes.with_polls_waiting(old)
+        sending = lanes.being_sent(old)
         for account in old:
-            self._lanes[account].polls_looked_at = now
-            self._lanes[account].polls_wait = account in waiting
+            lane = self._lanes[account]
+            lane.looked_at = now
+            lane.polls_wait = account in waiting
+            lane.knows_of(sending.get(account, 0))
 
     def _closed_now(self) -> frozenset[int]:
         if time.monotonic() - self._closed_at > HOURS_GOOD_FOR_SECONDS:
@@ -235,13 +254,18 @@ class Slice:
             self._lanes[account].look_at = time.monotonic() + LOOK_AGAIN_SECONDS
 
     def _return_tokens(self, some: Iterable[ServedLane]) -> None:
-        counts = {}
+        counts, ages = {}, {}
         for lane in some:
             if lane.tokens > 0:
                 counts[lane.io_account] = lane.tokens
+                ages[lane.io_account] = time.monotonic() - lane.given_at
             lane.tokens = 0
         if counts:
-            self._pace.give_back_many(counts)
+            self._pace.give_back_many(counts, ages=ages)
+
+    def _tell_late(self, some: Iterable[ServedLane]) -> None:
+        """Which calls left late, of lanes that ask for nothing more: they count for whoever takes tokens next."""
+        self._pace.take_many({lane.io_account: lane.wish(room=0) for lane in some})
 
     def _usable(self, rows: Collection[Chosen]) -> dict[int, tuple[str, str]]:
         """IO service -> key and its digest. One whose key is missing or cannot be opened is suspended instead, saying so."""
@@ -291,25 +315,36 @@ class Slice:
     def _send(self, ids: list[int], *, of: Mapping[int, Chosen]) -> None:
         marked: dict[int, list[int]] = defaultdict(list)
         calls: list[tuple[Coroutine[Any, Any, Any], Callable[[Any], None]]] = []
-        for departure in mark(ids, withheld=partial(self._withheld, of)):
-            row = of[departure.message]
-            lane = self._lanes[row.io_account]
+        departures = mark(ids, stayed=partial(self._stayed, of))
+        for departure in departures:
+            lane = self._lanes[of[departure.message].io_account]
             taken_at = lane.taken_at
             lane.begins(departure.message, departure.io_service, is_send=True)
             marked[lane.io_account].append(departure.message)
             calls.append((self._depart(lane, departure, taken_at), self._arrived(lane, departure)))
-        self._motor.start_all(calls)
+        try:
+            self._motor.start_all(calls)
+        except EngineDead:
+            for departure in departures:
+                self._withhold(self._lanes[of[departure.message].io_account], departure)
+            raise
         for account, messages in marked.items():
             tallies.count_tokens(account, len(messages))
             logs.group_marked(account, messages)
 
-    def _withheld(self, of: Mapping[int, Chosen], ids: list[int], attempt_id: uuid.UUID) -> None:
-        """A mark whose commit nobody confirmed: no request left, so say so as soon as the database is back."""
+    def _stayed(self, of: Mapping[int, Chosen], ids: list[int], attempt_id: uuid.UUID, outcome: SendOutcome) -> None:
+        """Marked, or perhaps marked, and no request left: said so as soon as the database is back."""
         for pk in ids:
             row = of[pk]
             lane = self._lanes[row.io_account]
             lane.begins(pk, row.io_service, is_send=True)
-            self._answers.put((lane, SendAnswer(pk, row.io_service, attempt_id, Withheld(), datetime.now(UTC))))
+            self._answers.put((lane, SendAnswer(pk, row.io_service, attempt_id, outcome, datetime.now(UTC))))
+
+    def _withhold(self, lane: ServedLane, departure: Departure) -> None:
+        answer = SendAnswer(
+            departure.message, departure.io_service, departure.attempt_id, Withheld(), datetime.now(UTC)
+        )
+        self._answers.put((lane, answer))
 
     async def _depart(self, lane: ServedLane, departure: Departure, taken_at: float) -> SendOutcome:
         def may_leave() -> bool:
@@ -329,6 +364,7 @@ class Slice:
                 # A fault of ours says nothing about what IO has: that is what doubt is for.
                 log.error("message %s: sending failed inside us: %s", departure.message, type(outcome).__name__)
                 outcome = OutcomeUnknown("internal")
+            lane.notices(outcome)
             self._answers.put(
                 (
                     lane,
@@ -368,26 +404,32 @@ class Slice:
             checkpoint("recorded")
         by_lane: dict[ServedLane, list[Answer]] = defaultdict(list)
         for lane, answer in batch:
-            lane.in_flight.pop(answer.message, None)
+            lane.ended(answer.message)
             by_lane[lane].append(answer)
         for lane, own in by_lane.items():
             if not lane.is_out_of_tokens:
                 lane.look_at = 0.0
-            _tell(lane.io_account, own)
+            self._attempt(partial(_tell, lane.io_account, own))
             self._attempt(partial(self._learn, lane, own))
 
     def _gathered(self) -> list[tuple[ServedLane, Answer]]:
         """Answers that came, once there is one: with a few more, since ten cost little more to record than one."""
         batch: list[tuple[ServedLane, Answer]] = []
         try:
-            batch.append(self._answers.get(timeout=LOOK_EVERY_SECONDS))
+            batch.append(self._answers.get(timeout=self._until_next_look()))
             under_way = sum(len(lane.in_flight) for lane in (*self._lanes.values(), *self._draining))
             until = time.monotonic() + (GATHER_MANY_SECONDS if under_way >= 2 * GROUP else GATHER_SECONDS)
-            while len(batch) < 3 * GROUP:
+            while len(batch) < ANSWERS_AT_ONCE:
                 batch.append(self._answers.get(timeout=max(0.0, until - time.monotonic())))
         except queue.Empty:
             pass
         return batch
+
+    def _until_next_look(self) -> float:
+        """Seconds, at most LOOK_EVERY_SECONDS, until some lane should be looked at again."""
+        now = time.monotonic()
+        looks = [lane.look_at - now for lane in self._lanes.values() if lane.is_served]
+        return min(LOOK_EVERY_SECONDS, max(SHORTEST_WAIT_SECONDS, min(looks, default=LOOK_EVERY_SECONDS)))
 
     def _learn(self, lane: ServedLane, answers: list[Answer]) -> None:
         """What the answers say about the account: its breaker, its pause."""
@@ -397,7 +439,7 @@ class Slice:
             lanes.pause(lane.io_account, seconds=max((after for after in throttled if after is not None), default=None))
         if lane.breaker == Breaker() and all(map(is_definite, answers)):
             return  # IO is well and was well: nothing to write, which is nearly always.
-        lane.breaker = lanes.learn(lane.io_account, fold=folding(answers))
+        lane.learns(lanes.learn(lane.io_account, fold=folding(answers)))
 
     # --- lanes -------------------------------------------------------------------------------------------------
 
@@ -423,6 +465,7 @@ class Slice:
                 self._draining.append(lane)
         if done:
             self._return_tokens(done)
+            self._tell_late(done)
             lanes.leave_lanes([lane.io_account for lane in done], holder=self._holder)
             for lane in done:
                 logs.lane_left(lane.io_account)
@@ -437,7 +480,9 @@ class Slice:
         self._kept_at = time.monotonic()
         ours = lanes.keep_lanes(list(self._lanes), holder=self._holder)
         for lane in self._lanes.values():
-            if lane.io_account not in ours:
+            if lane.io_account in ours:
+                lane.hears(ours[lane.io_account])
+            else:
                 # Start nothing more here, and let nothing leave that has not left yet.
                 lane.is_served = False
 

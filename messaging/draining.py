@@ -33,8 +33,11 @@ def hand_over(drain: Callable[[], None]) -> bool:
         if stopping.is_set() or len(_threads) >= MOST_THREADS:
             return False
         thread = threading.Thread(target=run, name="drain", daemon=False)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False  # No more threads on this machine: the task waits itself.
         _threads.add(thread)
-    thread.start()
     return True
 
 

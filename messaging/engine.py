@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 
 # Calls under way at once in this process. Several times what one account may have (serving.IN_FLIGHT_PER_LANE), so
 # that accounts to which IO answers slowly leave room for the others.
-CONNECTIONS = 600
+CONNECTIONS = 800
 
 
 class EngineDead(Exception):
@@ -91,9 +91,19 @@ class Engine:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
-    def ask(self, call: Coroutine[Any, Any, Answer]) -> Answer:
-        """Run one call and wait for it: for a person who pressed a button."""
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+    def ask(self, call: Coroutine[Any, Any, Answer], *, within: float | None = None) -> Answer:
+        """Run one call and wait for it: for a person who pressed a button.
+
+        Raises TimeoutError when it is not over within so many seconds; the call is ended then.
+        """
+        if within is None:
+            return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        asked = asyncio.run_coroutine_threadsafe(asyncio.wait_for(call, within), self._loop)
+        try:
+            # A second more than the loop's own limit, which a loop in trouble does not keep.
+            return asked.result(timeout=within + 1)
+        finally:
+            asked.cancel()
 
     def close(self) -> None:
         """Close the connections and the loop. For tests: a process simply ends."""

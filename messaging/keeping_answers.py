@@ -2,9 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import UTC, datetime
-from functools import partial
 
 from django.db import DataError, IntegrityError, NotSupportedError, ProgrammingError, connection
 from django.db import Error as DatabaseFailed
@@ -20,11 +19,11 @@ RECORD_FOR_SECONDS = 600.0
 FAULT_OF_A_ROW = (DataError, IntegrityError, ProgrammingError, NotSupportedError)
 
 
-def keep(answers: Collection[Answer]) -> Exception | None:
+def keep(answers: Collection[Answer], *, until: float | None = None) -> Exception | None:
     """Write these answers down, trying again while the database is away; what stopped it in the end, if anything did."""
     profiles = [answer for answer in answers if isinstance(answer, ProfileAnswer)]
     sends = [answer for answer in answers if isinstance(answer, SendAnswer)]
-    patience = time.monotonic() + RECORD_FOR_SECONDS
+    patience = until or time.monotonic() + RECORD_FOR_SECONDS
     pause = 0.1
     while True:
         try:
@@ -38,9 +37,7 @@ def keep(answers: Collection[Answer]) -> Exception | None:
             connection.close()
             if isinstance(error, FAULT_OF_A_ROW) or not isinstance(error, DatabaseFailed):
                 # Something is wrong with one of them, not with the database: the others must not suffer.
-                log.error("%s while recording: trying one by one", type(error).__name__)
-                _keep_singly(profiles, sends)
-                return None
+                return _keep_singly([*profiles, *sends], error, until=patience)
             if time.monotonic() > patience:
                 log.error("%d answers of IO could not be recorded: the sweep will show them in doubt", len(sends))
                 return error
@@ -49,16 +46,13 @@ def keep(answers: Collection[Answer]) -> Exception | None:
             pause = min(pause * 2, 2.0)
 
 
-def _keep_singly(profiles: list[ProfileAnswer], sends: list[SendAnswer]) -> None:
-    for profile in profiles:
-        _keep_one(profile.message, partial(record_profiles, [profile], at=datetime.now(UTC)))
-    for send in sends:
-        _keep_one(send.message, partial(record_sends, [send], at=datetime.now(UTC)))
-
-
-def _keep_one(message: int, step: Callable[[], None]) -> None:
-    try:
-        step()
-    except Exception as error:  # noqa: BLE001  (the sweep shows this one in doubt; the others are recorded)
-        log.error("message %s: its answer could not be recorded: %s", message, type(error).__name__)
-        connection.close()
+def _keep_singly(answers: Collection[Answer], error: Exception, *, until: float) -> Exception | None:
+    """The fault is of one of them: found by trying each alone, with the same patience for a database that is away."""
+    if len(answers) == 1:
+        for answer in answers:
+            # The sweep shows this one in doubt; the others are recorded.
+            log.error("message %s: its answer could not be recorded: %s", answer.message, type(error).__name__)
+        return None
+    log.error("%s while recording: trying one by one", type(error).__name__)
+    failed = [keep([answer], until=until) for answer in answers]
+    return next((each for each in failed if each is not None), None)

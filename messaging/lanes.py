@@ -5,13 +5,14 @@ the mark is a conditional UPDATE. Instants are the database's.
 """
 
 import random
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Count, Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from messaging import logs
@@ -19,6 +20,7 @@ from messaging.breaker import Breaker
 from messaging.claiming import streams_due
 from messaging.database_clock import DatabaseClock, now_plus
 from messaging.models import Message
+from messaging.states import Delivery
 from registry.models import Lane
 
 # Longer than a slice, so that a lane is not lost between renewals, short enough that a dead worker's is soon free.
@@ -69,6 +71,8 @@ def take_lanes(*, holder: uuid.UUID, limit: int, closed: Collection[int] = ()) -
         )
         if not taken:
             return []
+        for pk in taken:
+            _paused.pop(pk, None)  # The row knows better: its pause is over.
         Lane.objects.filter(pk__in=taken).update(holder=holder, held_until=now_plus(HELD_FOR_SECONDS))
         rows = Lane.objects.filter(pk__in=taken, holder=holder).select_related("io_account").annotate(now=Now())
         return [_taken(lane, now=lane.now) for lane in rows]
@@ -118,11 +122,27 @@ def _factor(lane: Lane, *, now: datetime) -> float:
     return max(lane.rate_factor, 1.0 - missing)
 
 
-def keep_lanes(io_accounts: Collection[int], *, holder: uuid.UUID) -> frozenset[int]:
-    """Hold them on; returns those still ours and not paused meanwhile (a poll may have met a 429)."""
+def keep_lanes(io_accounts: Collection[int], *, holder: uuid.UUID) -> dict[int, TakenLane]:
+    """Hold them on; returns those still ours and not paused meanwhile (a poll may have met a 429), as they are now."""
     mine = Lane.objects.filter(pk__in=io_accounts, holder=holder)
     mine.update(held_until=now_plus(HELD_FOR_SECONDS))
-    return frozenset(mine.filter(Q(paused_until=None) | Q(paused_until__lte=Now())).values_list("pk", flat=True))
+    rows = mine.filter(Q(paused_until=None) | Q(paused_until__lte=Now())).select_related("io_account")
+    return {lane.pk: _taken(lane, now=lane.now) for lane in rows.annotate(now=Now())}
+
+
+def being_sent(io_accounts: Collection[int]) -> dict[int, int]:
+    """How many messages of each of these accounts are marked `sending`, whoever sends them; few, by their own index."""
+    sending = Message.objects.filter(delivery_state=Delivery.SENDING, io_account__in=io_accounts).order_by()
+    return dict(sending.values_list("io_account").annotate(number=Count("pk")))
+
+
+# What this process heard itself: account -> until when (monotonic). The row is read again only every few seconds.
+_paused: dict[int, float] = {}
+
+
+def is_paused_here(io_account: int) -> bool:
+    """Whether this process met a 429 of the account whose pause is not over; asked on any thread, costs nothing."""
+    return _paused.get(io_account, 0.0) > time.monotonic()
 
 
 def leave_lanes(io_accounts: Collection[int], *, holder: uuid.UUID) -> None:
@@ -162,5 +182,6 @@ def pause(io_account: int, *, seconds: float | None) -> None:
             rate_factor=factor,
             slowed_until=until + timedelta(seconds=(1.0 - factor) / RECOVERED_PER_SECOND),
         )
+    _paused[io_account] = max(_paused.get(io_account, 0.0), time.monotonic() + seconds)
     if not was_paused:
         logs.account_paused(io_account, seconds=seconds)

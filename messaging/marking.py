@@ -3,16 +3,17 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import Error as DatabaseFailed
 from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
 
+from io_client.outcomes import Cause, Refused, SendOutcome, Withheld
 from io_client.payloads import NewMessage, PaymentData
 from messaging.checkpoints import checkpoint
 from messaging.database_clock import now_plus
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 # From the moment the mark is asked for, a request may leave for this long.
 SEND_ALLOWANCE_SECONDS = 5.0
 LEASE_MARGIN_SECONDS = 10.0
+CONTENT_GONE = gettext_noop("Il testo del messaggio è stato cancellato prima dell’invio.")
 
 
 class Allowance:
@@ -62,14 +64,18 @@ def lease_seconds() -> float:
     return SEND_ALLOWANCE_SECONDS + settings.IO_SEND_TIMEOUT + LEASE_MARGIN_SECONDS
 
 
-def mark(ids: Sequence[int], *, withheld: Callable[[list[int], uuid.UUID], None]) -> Iterator[Departure]:
-    """Mark these messages for one attempt and yield those that are now ours to send, and no others.
+# Told of messages that were or may have been marked and whose request will not leave: ids, attempt, and what it came to.
+Stayed = Callable[[list[int], uuid.UUID, SendOutcome], None]
 
-    Raises what the database raises; `withheld` has then been called with the ids and the attempt, since nobody knows whether the
-    mark was committed, and no request left.
+
+def mark(ids: Sequence[int], *, stayed: Stayed) -> list[Departure]:
+    """Mark these messages for one attempt and return those that are now ours to send, and no others.
+
+    Whatever fails is raised, and `stayed` has then been called with all the ids: nobody knows whether the mark was committed,
+    and no request left. It is also called for one that cannot leave although the others can.
     """
     if not ids:
-        return
+        return []
     allowance = Allowance()
     attempt_id = uuid.uuid4()
     checkpoint("before_mark")
@@ -99,33 +105,56 @@ def mark(ids: Sequence[int], *, withheld: Callable[[list[int], uuid.UUID], None]
         rows = Message.objects.filter(pk__among=marked, attempt_id=attempt_id).values_list(*_NEEDED, named=True)
         ready = list(rows.order_by())
         services = IOService.objects.in_bulk({row.io_service_id for row in ready})
-    except DatabaseFailed:
-        withheld(list(ids), attempt_id)
+        return _departures(ready, services=services, attempt_id=attempt_id, allowance=allowance, stayed=stayed)
+    except Exception:
+        stayed(list(ids), attempt_id, Withheld())
         raise
+
+
+def _departures(
+    rows: Iterable[Any],
+    *,
+    services: Mapping[int, IOService],
+    attempt_id: uuid.UUID,
+    allowance: Allowance,
+    stayed: Stayed,
+) -> list[Departure]:
     keys: dict[int, tuple[str, str]] = {}
-    for row in ready:
+    departures = []
+    staying: list[tuple[int, SendOutcome]] = []
+    for row in rows:
         service = services[row.io_service_id]
         try:
             if service.pk not in keys:
                 key = service.key.open()
                 keys[service.pk] = key, digest_of_key(key)
             letter = _letter(row, service=service)
-        except (SealBroken, ContentGone) as fault:
-            # The key was replaced a moment ago by one that we cannot open (choosing will see it and suspend), or the
-            # content is gone: this one stays, the others leave.
-            log.error("message %s cannot leave: %s", row.pk, type(fault).__name__)
-            withheld([row.pk], attempt_id)
+        except SealBroken:
+            # Replaced a moment ago by one that we cannot open: choosing will see it and suspend the service.
+            log.error("message %s cannot leave: its key cannot be opened", row.pk)
+            staying.append((row.pk, Withheld()))
+            continue
+        except ContentGone:
+            # It will not come back: waiting for it would mark this message again for ever.
+            log.error("message %s cannot leave: its content is gone", row.pk)
+            gone = Refused(status=0, title="", detail=CONTENT_GONE, cause=Cause.CONTENT)
+            staying.append((row.pk, gone))
             continue
         key, digest = keys[service.pk]
-        yield Departure(
-            message=row.pk,
-            io_service=service.pk,
-            attempt_id=attempt_id,
-            letter=letter,
-            key=key,
-            key_digest=digest,
-            is_allowed=allowance.holds,
+        departures.append(
+            Departure(
+                message=row.pk,
+                io_service=service.pk,
+                attempt_id=attempt_id,
+                letter=letter,
+                key=key,
+                key_digest=digest,
+                is_allowed=allowance.holds,
+            )
         )
+    for pk, outcome in staying:
+        stayed([pk], attempt_id, outcome)
+    return departures
 
 
 class ContentGone(Exception):

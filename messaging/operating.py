@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from django.db.models import Count, Min, OuterRef, Q, Subquery
@@ -32,6 +33,14 @@ TICK_IS_OLD_AFTER = timedelta(seconds=60)
 MINUTES_SHOWN = 60
 
 
+class Hold(Enum):
+    """What closes the way of messages whose time has come; of several, the one that lasts until a person ends it."""
+
+    SUSPENDED = "suspended"
+    DISABLED = "disabled"
+    OUT_OF_HOURS = "out of hours"
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
     """What waits in one service instance at one priority of one account. Messages set aside are counted apart."""
@@ -47,6 +56,8 @@ class Queue:
     planned: int
     # Of the oldest that is due.
     oldest_due: datetime | None
+    # Why those are held; None where the way is open.
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +152,15 @@ def _is_ahead(moment: datetime | None, now: datetime) -> bool:
 class _Way:
     io_account: int
     organization: int
-    # Neither disabled nor suspended.
-    is_open: bool
+    is_enabled: bool
+    is_suspended: bool
+
+    def hold(self, *, closed: Collection[int]) -> Hold | None:
+        if self.is_suspended:
+            return Hold.SUSPENDED
+        if not self.is_enabled:
+            return Hold.DISABLED
+        return Hold.OUT_OF_HOURS if self.organization in closed else None
 
 
 def _instances() -> dict[int, _Way]:
@@ -150,7 +168,7 @@ def _instances() -> dict[int, _Way]:
         "pk", "io_service__io_account", "organization", "enabled", "io_service__suspended_at"
     )
     return {
-        pk: _Way(account, organization, is_open=enabled and suspended_at is None)
+        pk: _Way(account, organization, is_enabled=enabled, is_suspended=suspended_at is not None)
         for pk, account, organization, enabled, suspended_at in rows
     }
 
@@ -167,7 +185,8 @@ def _queues(at: datetime, ways: dict[int, _Way]) -> tuple[Queue, ...]:
     queues = []
     for account, priority, instance, number, come, oldest in rows:
         way = ways.get(instance)
-        is_open = way is not None and way.is_open and way.organization not in closed
+        hold = way.hold(closed=closed) if way is not None else None
+        is_open = way is not None and hold is None
         queues.append(
             Queue(
                 io_account=account,
@@ -177,6 +196,7 @@ def _queues(at: datetime, ways: dict[int, _Way]) -> tuple[Queue, ...]:
                 held=0 if is_open else come,
                 planned=number - come,
                 oldest_due=oldest if is_open and come else None,
+                hold=hold,
             )
         )
     return tuple(queues)

@@ -129,6 +129,8 @@ def _record(answers: Sequence[SendAnswer], *, at: datetime) -> None:
     )
     for cause, group in refusing.by_cause(answers).items():
         refusing.record_send_refusals(group, cause=cause, attempts=attempts, at=at)
+    others = [a.message for a in answers if not isinstance(a.outcome, Accepted)]
+    late_answers.stop_what_arrived(others, attempts=attempts, at=at)
 
 
 def first_poll() -> Any:
@@ -156,7 +158,7 @@ def _record_acceptances(answers: Sequence[SendAnswer], *, attempts: Mapping[int,
                 "next_poll_at": first_poll() if is_followed else None,
             },
         )
-        late_answers.alert_doubles({pk: io_ids[pk] for pk in moved}, at=at)
+        late_answers.alert_doubles({pk: io_ids[pk] for pk in moved}, attempts=attempts, at=at)
         for pk in group.keys() - set(moved):
             late_answers.record_unawaited(group[pk], io_id=io_ids[pk], next_poll_at=first_poll(), at=at)
 

@@ -35,6 +35,7 @@ AS_IF_NEVER_TRIED: Mapping[str, Any] = {
     "profile_checked_at": None,
     "waiting_reason": WaitingReason.NONE,
     "retries": 0,
+    "status_detail": "",
 }
 
 

@@ -162,7 +162,15 @@ MOVES: dict[Delivery, frozenset[Delivery]] = {
         }
     ),
     Delivery.SENT: frozenset(
-        {Delivery.ACCEPTED, Delivery.THROTTLED, Delivery.PROCESSED, Delivery.REJECTED, Delivery.FAILED}
+        {
+            Delivery.ACCEPTED,
+            Delivery.THROTTLED,
+            Delivery.PROCESSED,
+            Delivery.REJECTED,
+            Delivery.FAILED,
+            # Only where a person took it as arrived, and its request proves not to have arrived.
+            Delivery.UNCERTAIN,
+        }
     ),
     Delivery.ACCEPTED: frozenset(
         {Delivery.ACCEPTED, Delivery.THROTTLED, Delivery.PROCESSED, Delivery.REJECTED, Delivery.FAILED}

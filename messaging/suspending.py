@@ -139,9 +139,10 @@ def note_acceptance(io_services: Collection[int]) -> None:
     if recovered:
         IOService.objects.filter(pk__in=recovered).update(refusing_since=None, is_probing=False)
         # They were put last because something was wrong with the service; nothing is any more.
-        Message.objects.waiting().filter(service_instance__io_service__in=recovered, priority=Priority.LAST).update(
-            priority=Priority.SCHEDULED
-        )
+        accounts = IOService.objects.filter(pk__in=recovered).values_list("io_account", flat=True)
+        Message.objects.waiting().filter(
+            io_account__in=list(accounts), service_instance__io_service__in=recovered, priority=Priority.LAST
+        ).update(priority=Priority.SCHEDULED)
 
 
 def count_refusals(ids: Collection[int], *, at: datetime) -> None:

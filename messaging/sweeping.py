@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from messaging.engine import stopping
+from messaging.late_answers import stop_what_arrived
 from messaging.models import EventKind, Message
 from messaging.moving import move
 from messaging.querysets import MessageQuerySet
@@ -30,17 +32,23 @@ def sweep(*, at: datetime) -> int:
     """Rows `sending` past their lease: the process that sent them is gone, or cannot tell. Returns how many."""
 
     def end(lost: list[int]) -> list[int]:
-        return move(
-            lost,
-            to=Delivery.UNCERTAIN,
-            kind=EventKind.OUTCOME_UNKNOWN,
-            at=at,
-            data={"reason": "no answer recorded"},
-            columns={"lease_until": None},
-            skip_locked=True,
-            # Not one that was released and marked again since we looked.
-            condition=Q(lease_until__lt=Now()),
-        )
+        with transaction.atomic():
+            moved = move(
+                lost,
+                to=Delivery.UNCERTAIN,
+                kind=EventKind.OUTCOME_UNKNOWN,
+                sources=[Delivery.SENDING],
+                at=at,
+                data={"reason": "no answer recorded"},
+                columns={"lease_until": None},
+                skip_locked=True,
+                # Not one that was released and marked again since we looked.
+                condition=Q(lease_until__lt=Now()),
+            )
+            attempts = dict(Message.objects.filter(pk__among=moved).values_list("pk", "attempt_id"))
+            # Sent again, while the answer to the first time said that it had arrived: no doubt is left.
+            stop_what_arrived(moved, attempts={pk: each for pk, each in attempts.items() if each}, at=at)
+        return moved
 
     lost = Message.objects.filter(delivery_state=Delivery.SENDING, lease_until__lt=Now()).order_by("lease_until")
     return _drain(lost, end)

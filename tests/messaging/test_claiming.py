@@ -200,11 +200,5 @@ class TestCost:
         streams = streams_due([desk.account.pk])
         with django_assert_num_queries(1):
             streams_due([desk.account.pk])
-        with django_assert_num_queries(1 if _is_postgresql() else 3):
+        with django_assert_num_queries(1):
             choose(streams, wanted={desk.account.pk: Wanted(6)}, turns=Turns())
-
-
-def _is_postgresql() -> bool:
-    from django.db import connection
-
-    return connection.vendor == "postgresql"

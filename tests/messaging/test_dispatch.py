@@ -1,13 +1,14 @@
 """How a message leaves: which rows, in which order, with what, and when not."""
 
 import contextlib
+import threading
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError, connection, transaction
 
 from io_client.client import IOClient
 from io_client.outcomes import Accepted, Unavailable
@@ -17,7 +18,7 @@ from messaging.deciding import cancel
 from messaging.dispatching import dispatch
 from messaging.engine import stopping
 from messaging.keeping_answers import keep
-from messaging.models import ActiveKey, EventKind, IOService, Message, ServiceInstance, SuspensionReason
+from messaging.models import ActiveKey, EventKind, IOService, Message, MessageContent, ServiceInstance, SuspensionReason
 from messaging.recording import record_sends
 from messaging.states import WAITING, Delivery, Priority, WaitingReason
 from registry.models import Lane
@@ -421,7 +422,7 @@ class TestManyWorkers:
         io.answer("profile", Canned(delay=0.2))
         keep = lanes.keep_lanes
 
-        def keep_after_another_took_it(accounts: Any, *, holder: uuid.UUID) -> frozenset[int]:
+        def keep_after_another_took_it(accounts: Any, *, holder: uuid.UUID) -> dict[int, lanes.TakenLane]:
             if io.count("profile"):
                 Lane.objects.update(holder=other)
             return keep(accounts, holder=holder)
@@ -669,23 +670,117 @@ class TestManyAccounts:
         served = {row.io_account_id for row in map(fresh, rows) if row.delivery_state == Delivery.SENT}
         assert served == {row.io_account_id for row in rows}
 
-    def test_one_to_which_io_answers_slowly_leaves_connections_to_the_others(
+    def test_those_to_which_io_answers_slowly_leave_connections_to_the_others(
         self, io: StandIn, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(engine, "CONNECTIONS", 8)
-        monkeypatch.setattr(dispatching, "SLICE_SECONDS", 2.0)
+        monkeypatch.setattr(engine, "CONNECTIONS", 16)
+        monkeypatch.setattr(dispatching, "KEPT_FREE", 2)
+        monkeypatch.setattr(dispatching, "SLICE_SECONDS", 3.0)
         sender = factories.user()
-        slow, quick = (
-            factories.service_instance(
-                io_service=factories.io_service(io_account=factories.io_account(calls_per_second=100))
-            )
-            for _ in range(2)
-        )
-        slow_ones = codes(40)
-        for code in slow_ones:
-            factories.message(instance=slow, sender=sender, taxcode=code)
-            io.answer("profile", Canned(200, delay=1.5), fiscal_code=code)
-        row = factories.message(instance=quick, sender=sender, taxcode="VRDLGI80A01H501U")
+
+        def through_an_account_of_its_own() -> ServiceInstance:
+            account = factories.io_account(calls_per_second=100)
+            return factories.service_instance(io_service=factories.io_service(io_account=account))
+
+        slow, slow_too, quick = (through_an_account_of_its_own() for _ in range(3))
+        for code in codes(60):
+            for instance in (slow, slow_too):
+                factories.message(instance=instance, sender=sender, taxcode=code)
+            io.answer("profile", Canned(200, delay=2.0), fiscal_code=code)
+        row = factories.message(instance=quick, sender=sender, not_before=datetime.now(UTC) + timedelta(seconds=0.8))
+
+        def the_next_task() -> float:
+            time.sleep(1.0)
+            dispatch()
+            draining.finish()
+            return time.monotonic()
+
+        def when_it_left() -> float:
+            while not io.count("send", fiscal_code=row.taxcode):
+                time.sleep(0.02)
+            return time.monotonic()
+
+        began = time.monotonic()
+        _, _, left_at = at_once(dispatch, the_next_task, when_it_left)
+        # Not after the slow ones had been answered.
+        assert left_at - began < 1.9
+
+
+@pytest.mark.django_db
+class TestMessageWithoutItsText:
+    def test_ends_at_once_and_does_not_eat_the_pace_of_the_others(self, io: StandIn) -> None:
+        instance = factories.service_instance()
+        broken, sound = (factories.message(instance=instance) for _ in range(2))
+        MessageContent.objects.filter(message=broken).delete()
+        dispatch()
+        assert fresh(broken).delivery_state == Delivery.BAD_REQUEST
+        assert fresh(broken).status_detail == marking.CONTENT_GONE
+        assert events(broken).count(EventKind.MARKED) == 1
+        assert fresh(sound).delivery_state == Delivery.SENT
+
+
+@pytest.mark.django_db(transaction=True)
+class TestPauseHeardElsewhere:
+    def test_stops_the_slice_that_sends_now_at_once(self, io: StandIn) -> None:
+        """A poll, or an answer to the slice before, met a 429: this one does not wait to look at the lane's row."""
+        account = factories.io_account(calls_per_second=20)
+        instance = factories.service_instance(io_service=factories.io_service(io_account=account))
+        sender = factories.user()
+        for code in codes(60):
+            factories.message_in(Delivery.RECIPIENT_ALLOWED, instance=instance, sender=sender, taxcode=code)
+
+        def told_in_the_middle(request: Request) -> Canned:
+            if io.count("send") == 5:
+                threading.Thread(target=pause_in_a_thread, args=(account.pk,)).start()
+            return Canned(201, delay=0.05)
+
+        io.answer("send", told_in_the_middle)
         dispatch()
         draining.finish()
-        assert fresh(row).delivery_state == Delivery.SENT
+        assert 5 <= io.count("send") <= 40
+
+
+def pause_in_a_thread(io_account: int) -> None:
+    lanes.pause(io_account, seconds=30)
+    connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestOneBadAnswerAndADatabaseThatBlinks:
+    def test_loses_no_other_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rows = [factories.message_in(Delivery.SENDING) for _ in range(3)]
+        answers = [
+            SendAnswer(
+                row.pk, service_of(row).pk, row.attempt_id or uuid.uuid4(), Accepted(f"ID{row.pk}"), datetime.now(UTC)
+            )
+            for row in rows
+        ]
+        faults = [DataError("one bad row"), OperationalError("restarting"), OperationalError("restarting")]
+
+        def blinking(group: Any, *, at: datetime) -> None:
+            if faults:
+                raise faults.pop(0)
+            record_sends(group, at=at)
+
+        monkeypatch.setattr(keeping_answers, "record_sends", blinking)
+        assert keep(answers) is None
+        assert {fresh(row).delivery_state for row in rows} == {Delivery.SENT}
+
+
+@pytest.mark.django_db(transaction=True)
+class TestEngineThatDied:
+    def test_releases_what_was_marked_since_nothing_left(self, io: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+        row = factories.message_in(Delivery.RECIPIENT_ALLOWED)
+        with_a_token_in_hand(row)
+
+        def dies(self: engine.Engine, calls: Any) -> None:
+            for call, _then in calls:
+                call.close()
+            if calls:
+                raise engine.EngineDead
+
+        monkeypatch.setattr(engine.Engine, "start_all", dies)
+        with pytest.raises(engine.EngineDead):
+            dispatch()
+        assert fresh(row).delivery_state == Delivery.RECIPIENT_ALLOWED
+        assert events(row) == [EventKind.MARKED, EventKind.RELEASED]

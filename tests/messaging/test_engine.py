@@ -57,6 +57,23 @@ def test_waits_for_one_call_where_a_person_is_waiting(io: StandIn) -> None:
     assert engine().ask(engine().client.profile(CODE, key="key")) == Profile(True, ("it_IT",))
 
 
+def test_a_person_waits_no_longer_than_was_said_and_the_call_ends(io: StandIn) -> None:
+    io.answer("profile", Canned(delay=30))
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        engine().ask(engine().client.profile(CODE, key="key"), within=0.2)
+    assert time.monotonic() - begun < 2
+
+
+def test_a_person_waits_no_longer_even_for_a_loop_that_stands_still(io: StandIn) -> None:
+    go_on = threading.Event()
+    motor = engine()
+    motor._loop.call_soon_threadsafe(go_on.wait, 10)
+    with pytest.raises(TimeoutError):
+        motor.ask(motor.client.profile(CODE, key="key"), within=0.1)
+    go_on.set()
+
+
 def test_knows_how_many_calls_may_begin_without_waiting(io: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CONNECTIONS", 2)
     io.answer("profile", Canned(delay=0.2))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 
+from io_client.outcomes import Cause, Refused, SendOutcome, Withheld
 from messaging import dispatching, marking
 from messaging.dispatching import dispatch
 from messaging.marking import LEASE_MARGIN_SECONDS, SEND_ALLOWANCE_SECONDS, Allowance, Departure, lease_seconds, mark
@@ -45,9 +46,12 @@ class Marked:
 
     def __init__(self, *rows: Message) -> None:
         self.withheld: list[tuple[list[int], uuid.UUID]] = []
-        self.departures: list[Departure] = list(
-            mark([row.pk for row in rows], withheld=lambda ids, attempt: self.withheld.append((ids, attempt)))
-        )
+        self.outcomes: list[SendOutcome] = []
+        self.departures: list[Departure] = list(mark([row.pk for row in rows], stayed=self._stays))
+
+    def _stays(self, ids: list[int], attempt: uuid.UUID, outcome: SendOutcome) -> None:
+        self.withheld.append((ids, attempt))
+        self.outcomes += [outcome] * len(ids)
 
     @property
     def ids(self) -> list[int]:
@@ -118,13 +122,16 @@ class TestMark:
     def test_nothing_to_mark_is_nothing_marked(self) -> None:
         assert Marked().departures == []
 
-    def test_one_without_its_content_is_handed_back_and_the_others_leave(self) -> None:
+    def test_one_without_its_content_is_refused_for_good_and_the_others_leave(self) -> None:
         instance = factories.service_instance()
         broken, sound = (factories.message_in(Delivery.RECIPIENT_ALLOWED, instance=instance) for _ in range(2))
         MessageContent.objects.filter(message=broken).delete()
         marked = Marked(broken, sound)
         assert marked.ids == [sound.pk]
         assert [ids for ids, _attempt in marked.withheld] == [[broken.pk]]
+        [outcome] = marked.outcomes
+        assert isinstance(outcome, Refused)
+        assert outcome.cause is Cause.CONTENT
 
     def test_one_whose_key_does_not_open_any_more_is_handed_back(self) -> None:
         row = factories.message_in(Delivery.RECIPIENT_ALLOWED)
@@ -132,6 +139,7 @@ class TestMark:
         marked = Marked(row)
         assert marked.departures == []
         assert [ids for ids, _attempt in marked.withheld] == [[row.pk]]
+        assert marked.outcomes == [Withheld()]
 
     def test_printing_a_departure_shows_no_key_and_no_citizen(self) -> None:
         row = factories.message_in(Delivery.RECIPIENT_ALLOWED)

@@ -1,21 +1,26 @@
 """Asking IO what became of a message: when, how often, with which key, and what its answers change."""
 
+import asyncio
 import threading
 import time
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from io_client.client import IOClient
-from messaging import polling
+from messaging import draining, engine, polling
 from messaging.following import (
     DISABLED_NOW,
     NO_MORE_NEWS,
     NOT_ON_IO_NOW,
     REJECTED_UNEXPLAINED,
+    Reply,
     next_poll_after,
+    record_replies,
 )
 from messaging.models import ActiveKey, EventKind, IOService, Message, MessageEvent, ServiceInstance, SuspensionReason
 from messaging.pacing import depth, pacer
@@ -353,6 +358,27 @@ class TestPace:
         ids = [request.path.rsplit("/", 1)[-1] for request in io.requests]
         assert ids == [rows[index].appio_message_id for index in (1, 2, 0)]
 
+    def test_one_that_waits_for_tokens_goes_on_within_the_slice(self, io: StandIn) -> None:
+        rows = self.queue(4, rate=4)
+        with_a_token_in_hand(rows[0])
+        io.answer("status", said("PROCESSED"))
+        assert poll() == 4
+
+    def test_where_sending_waits_for_tokens_too_the_slice_does_not_stay_for_them(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is laid aside for the polls until the next tick is not lost."""
+        monkeypatch.setattr(polling, "SLICE_SECONDS", 60.0)
+        rows = self.queue(3, rate=4)
+        factories.message(instance=rows[0].service_instance)
+        with_a_token_in_hand(rows[0])
+        while pacer().take(rows[0].io_account_id, want=9, rate=4):
+            pass
+        began = time.monotonic()
+        poll()
+        assert time.monotonic() - began < 30
+        assert Message.objects.filter(next_poll_at__lte=datetime.now(UTC)).exists()
+
     def test_while_messages_are_leaving_polls_have_only_what_was_laid_aside_for_them(self, io: StandIn) -> None:
         rows = self.queue(10, rate=100)
         factories.message(instance=rows[0].service_instance)
@@ -438,8 +464,11 @@ class TestTogether:
 
     @pytest.mark.postgresql
     @pytest.mark.django_db(transaction=True)
-    def test_one_that_another_is_claiming_is_left_to_it_without_waiting(self, io: StandIn) -> None:
+    def test_one_that_another_is_claiming_is_left_to_it_without_waiting(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         row = followed()
+        monkeypatch.setattr(polling, "SLICE_SECONDS", 0.5)
         with transaction.atomic():
             Message.objects.select_for_update().get(pk=row.pk)
             assert at_once(poll) == [0]
@@ -480,6 +509,275 @@ class TestTogether:
         poll()
         assert fresh(row).delivery_state == Delivery.FAILED
         assert fresh(row).next_poll_at is None
+
+
+def account_with(count: int, *, rate: int = 100, key: str = "key-of-the-tests", **fields: Any) -> list[Message]:
+    """Messages about which it is time to ask, of an account of their own that has a call in hand."""
+    via = factories.io_service(io_account=factories.io_account(calls_per_second=rate), key=key)
+    first = due(instance=factories.service_instance(organization=via.organization, io_service=via), **fields)
+    more: dict[str, Any] = {"instance": first.service_instance, "sender": first.sender}
+    rows = [first, *(due(**more, **fields) for _ in range(count - 1))]
+    with_a_token_in_hand(first)
+    return rows
+
+
+def key_of(request: Request) -> str:
+    return request.headers["ocp-apim-subscription-key"]
+
+
+def slow_with(key: str, *, seconds: float) -> Callable[[Request], Canned]:
+    """IO answers slowly to this key, and at once to any other."""
+
+    def answer(request: Request) -> Canned:
+        body = {"message": {"id": "x"}, "status": "PROCESSED"}
+        return Canned(200, body=body, delay=seconds if key_of(request) == key else None)
+
+    return answer
+
+
+@pytest.mark.django_db(transaction=True)
+class TestManyAccounts:
+    def test_one_to_which_io_answers_slowly_does_not_hold_up_the_others(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(polling, "SLICE_SECONDS", 4.0)
+        account_with(20, rate=10, key="slow", sent_ago=HOUR)
+        account_with(30, rate=10, key="quick")
+        io.answer("status", slow_with("slow", seconds=3.5))
+        poll()
+        quick = [request for request in io.requests if key_of(request) == "quick"]
+        # In rounds that wait for their slowest call there would be no more than its bucket held, twice.
+        assert len(quick) > 2 * depth(10) + 5
+
+    def test_one_to_which_io_answers_slowly_has_no_more_than_a_seconds_calls_under_way(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(polling, "SLICE_SECONDS", 2.5)
+        account_with(20, rate=4)
+        io.answer("status", Canned(200, body={"message": {}, "status": "PROCESSED"}, delay=3.0))
+        assert poll() == 4
+
+    def test_those_that_wait_longer_without_tokens_shut_out_nobody(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(polling, "ACCOUNTS_AT_ONCE", 1)
+        monkeypatch.setattr(polling, "SLICE_SECONDS", 1.0)
+        longer, shorter = account_with(5, rate=1, next_poll_at=AT - 5 * DAY), account_with(1)
+        while pacer().take(longer[0].io_account_id, want=9, rate=1):
+            pass
+        io.answer("status", said("PROCESSED"))
+        poll()
+        assert fresh(shorter[0]).delivery_state == Delivery.PROCESSED
+        assert {fresh(row).delivery_state for row in longer[1:]} == {Delivery.SENT}
+
+    def test_one_with_tokens_to_spare_shuts_out_nobody_while_connections_are_few(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engine, "CONNECTIONS", 4)
+        monkeypatch.setattr(polling, "ACCOUNTS_AT_ONCE", 1)
+        monkeypatch.setattr(polling, "SLICE_SECONDS", 1.0)
+        longer, shorter = account_with(60, next_poll_at=AT - 5 * DAY), account_with(1)
+        io.answer("status", said("PROCESSED"))
+        poll()
+        assert fresh(shorter[0]).delivery_state == Delivery.PROCESSED
+        assert Delivery.SENT in {fresh(row).delivery_state for row in longer}
+
+    def test_each_has_its_turn_where_more_wait_than_are_looked_at_together(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(polling, "ACCOUNTS_AT_ONCE", 2)
+        monkeypatch.setattr(polling, "SLICE_SECONDS", 2.0)
+        rows = [account_with(8, rate=2) for _ in range(7)]
+        io.answer("status", said("PROCESSED"))
+        poll()
+        assert all(any(fresh(row).delivery_state == Delivery.PROCESSED for row in own) for own in rows)
+
+
+def fewest_free(poll_calls: Sequence[Callable[[], Any]]) -> int:
+    """Run these at once; how many connections were free when they were fewest."""
+    motor, seen, is_over = engine.engine(), [], threading.Event()
+
+    def look() -> None:
+        while not is_over.is_set():
+            seen.append(motor.free())
+            time.sleep(0.005)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        at_once(*poll_calls)
+        draining.finish()
+    finally:
+        is_over.set()
+        looking.join()
+    return min(seen)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestConnections:
+    @pytest.fixture
+    def rows(self, io: StandIn, monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+        """Many more questions at once than there are connections, and an IO that takes its time."""
+        monkeypatch.setattr(engine, "CONNECTIONS", 12)
+        io.answer("status", Canned(200, body={"message": {}, "status": "PROCESSED"}, delay=0.3))
+        return [row for _ in range(4) for row in account_with(10)]
+
+    def are_all_asked(self, rows: Collection[Message]) -> bool:
+        return {fresh(row).delivery_state for row in rows} == {Delivery.PROCESSED}
+
+    def test_half_of_them_are_left_to_sending(self, rows: list[Message]) -> None:
+        assert fewest_free([poll]) == 6
+        assert self.are_all_asked(rows)
+
+    def test_of_those_that_sending_uses_none_are_counted_as_free(self, rows: list[Message]) -> None:
+        for _ in range(8):
+            engine.engine().start(asyncio.sleep(2.0), then=lambda _outcome: None)
+        assert fewest_free([poll]) == 2
+        assert self.are_all_asked(rows)
+
+    def test_two_slices_leave_as_many_together(self, rows: list[Message]) -> None:
+        assert fewest_free([poll, poll]) == 6
+        assert self.are_all_asked(rows)
+
+    def test_answers_that_a_slice_left_behind_are_counted_too(
+        self, rows: list[Message], io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(polling, "SLICE_SECONDS", 0.2)
+        io.answer("status", Canned(200, body={"message": {}, "status": "PROCESSED"}, delay=1.0))
+        assert fewest_free([lambda: (poll(), poll(), poll())]) == 6
+
+    def test_where_none_is_free_nothing_is_claimed(
+        self, io: StandIn, rows: list[Message], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(polling, "SLICE_SECONDS", 0.3)
+        monkeypatch.setattr(engine, "CONNECTIONS", 1)
+        assert poll() == 0
+        assert {fresh(row).polls for row in rows} == {0}
+
+
+@pytest.mark.django_db(transaction=True)
+class TestEndOfTheSlice:
+    @pytest.fixture(autouse=True)
+    def short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(polling, "SLICE_SECONDS", 0.2)
+
+    def test_the_place_is_free_though_slow_answers_are_still_under_way(self, io: StandIn) -> None:
+        row = followed()
+        io.answer("status", Canned(200, body={"message": {}, "status": "PROCESSED"}, delay=1.0))
+        assert poll() == 1
+        assert fresh(row).delivery_state == Delivery.SENT
+        draining.finish()
+        assert fresh(row).delivery_state == Delivery.PROCESSED
+
+    def test_a_process_that_ends_keeps_its_task_until_the_answers_are_recorded(self, io: StandIn) -> None:
+        row = followed()
+
+        def answered_after_the_end_began(request: Request) -> Canned:
+            engine.stopping.set()
+            return Canned(200, body={"message": {}, "status": "PROCESSED"}, delay=0.5)
+
+        io.answer("status", answered_after_the_end_began)
+        poll()
+        assert fresh(row).delivery_state == Delivery.PROCESSED
+
+    def test_a_process_that_ends_asks_nothing_more(self, io: StandIn) -> None:
+        row = followed()
+        engine.stopping.set()
+        assert poll() == 0
+        assert fresh(row).polls == 0
+
+    def test_answers_that_cannot_be_recorded_afterwards_cost_the_others_nothing(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lost, kept = followed(), followed(taxcode="VRDLGU75B02F205A")
+        io.answer("status", Canned(200, body={"message": {}, "status": "PROCESSED"}, delay=0.6))
+        io.answer(
+            "status",
+            Canned(200, body={"message": {}, "status": "PROCESSED"}, delay=1.2),
+            fiscal_code=kept.taxcode,
+        )
+
+        def fails_for_one(replies: Sequence[Reply], *, at: datetime) -> None:
+            if any(reply.question.message == lost.pk for reply in replies):
+                raise DatabaseError
+            record_replies(replies, at=at)
+
+        monkeypatch.setattr(polling, "record_replies", fails_for_one)
+        assert poll() == 2
+        draining.finish()
+        assert fresh(kept).delivery_state == Delivery.PROCESSED
+        assert fresh(lost).delivery_state == Delivery.SENT
+        assert 0 < seconds_from_now(fresh(lost).next_poll_at) <= polling.CLAIMED_FOR_SECONDS
+
+    def test_a_slice_that_fails_still_records_the_answers_under_way(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(polling, "SLICE_SECONDS", 5.0)
+        monkeypatch.setattr(polling, "LOOK_EVERY_SECONDS", 0.01)
+        monkeypatch.setattr(polling, "SURVEY_EVERY_SECONDS", 0.1)
+        row = followed()
+        io.answer("status", Canned(200, body={"message": {}, "status": "PROCESSED"}, delay=0.5))
+        real = polling._accounts_with_polls
+
+        def fails_while_one_is_under_way() -> Any:
+            if fresh(row).polls:
+                raise DatabaseError
+            return real()
+
+        monkeypatch.setattr(polling, "_accounts_with_polls", fails_while_one_is_under_way)
+        with pytest.raises(DatabaseError):
+            poll()
+        draining.finish()
+        assert fresh(row).delivery_state == Delivery.PROCESSED
+
+
+@pytest.mark.django_db
+class TestMeanwhile:
+    """What an answer says of the account holds for the questions not asked yet."""
+
+    def test_after_a_429_no_more_is_asked_of_the_account(self, io: StandIn) -> None:
+        rows = account_with(30, rate=4)
+        io.answer("status", Canned(429, headers={"Retry-After": "30"}))
+        asked = poll()
+        assert asked <= 4
+        assert io.count("status") == asked
+        assert sum(fresh(row).polls for row in rows) == asked
+
+    def test_a_429_holds_while_other_answers_are_still_under_way(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(polling, "SURVEY_EVERY_SECONDS", 60.0)
+        account_with(30, rate=10)
+        time.sleep(0.4)
+        io.answer("status", Canned(200, body={"message": {}, "status": "PROCESSED"}, delay=1.5))
+        io.answer("status", Canned(429, headers={"Retry-After": "30"}), times=1)
+        # What its bucket held, and nothing of what flowed in since.
+        assert 2 <= poll() <= depth(10)
+
+    def test_while_a_probe_is_under_way_there_is_no_other(self, io: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(polling, "SURVEY_EVERY_SECONDS", 0.05)
+        rows = account_with(5)
+        Lane.objects.update(opened_at=AT, probe_at=datetime.now(UTC) - AGO)
+        io.answer("status", Canned(500, delay=0.8))
+        assert poll() == 1
+        assert sorted(fresh(row).polls for row in rows) == [0, 0, 0, 0, 1]
+
+    def test_one_whose_key_is_refused_meanwhile_is_put_off(self, io: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(polling, "PUT_OFF_EVERY_SECONDS", 0.0)
+        rows = account_with(30, rate=4)
+        io.answer("status", Canned(401))
+        asked = poll()
+        assert asked <= 4
+        assert all(seconds_from_now(fresh(row).next_poll_at) > 0 for row in rows)
+
+
+@pytest.mark.django_db
+def test_with_nothing_due_a_tick_costs_two_statements(io: StandIn) -> None:
+    for _ in range(3):
+        factories.message_in(Delivery.SENT)
+    with CaptureQueriesContext(connection) as asked:
+        assert poll() == 0
+    assert len(asked) == 2
 
 
 @pytest.mark.django_db

@@ -13,6 +13,7 @@ from messaging.dispatching import dispatch
 from messaging.marking import mark
 from messaging.models import ActiveKey, IOService, Message, ServiceInstance, SuspensionReason
 from messaging.moving import StateConflict
+from messaging.pacing import pacer
 from messaging.proving import Proof, Verdict, prove_key, prove_new_key
 from messaging.rekeying import (
     KeyUnusable,
@@ -60,6 +61,14 @@ def lane_of(service: IOService) -> Lane:
 
 def proved(service: IOService, person: User, which: ActiveKey = ActiveKey.PRIMARY) -> Proof:
     return prove_key(IOService.objects.get(pk=service.pk), which=which, by=person)
+
+
+def with_a_full_bucket(service: IOService) -> None:
+    """A new bucket starts empty, and the first token may take a moment."""
+    until = time.monotonic() + 10
+    while not pacer().take(service.io_account_id, want=1, rate=1000.0):
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def used_keys(io: StandIn) -> list[str]:
@@ -203,15 +212,28 @@ class TestAsking:
 
 
 class TestBreaker:
-    @pytest.mark.parametrize("status", [200, 401, 403, 404, 429])
-    def test_a_definite_answer_half_opens_an_open_one(
+    @pytest.mark.parametrize("probe_in", [timedelta(hours=-1), timedelta(hours=1)])
+    @pytest.mark.parametrize("status", [200, 401, 403, 404, 429, 500])
+    def test_an_open_one_is_left_alone_whoever_asks_on_the_account(
+        self, service: IOService, person: User, io: StandIn, status: int, probe_in: timedelta
+    ) -> None:
+        """Another ente of the account could otherwise let messages of all out, one for each press of the button."""
+        probe_at = datetime.now(UTC) + probe_in
+        Lane.objects.filter(pk=service.io_account_id).update(opened_at=AT, probe_at=probe_at, probes_failed=3)
+        io.answer("profile", Canned(status))
+        proved(factories.io_service(key="of-another", io_account=service.io_account), person)
+        lane = lane_of(service)
+        assert (lane.opened_at, lane.probe_at, lane.probes_failed, lane.is_half_open) == (AT, probe_at, 3, False)
+        assert io.count("profile") == 1
+
+    @pytest.mark.parametrize("status", [200, 401])
+    def test_an_answer_closes_no_half_open_one(
         self, service: IOService, person: User, io: StandIn, status: int
     ) -> None:
-        Lane.objects.filter(pk=service.io_account_id).update(opened_at=AT, probe_at=AT)
+        Lane.objects.filter(pk=service.io_account_id).update(is_half_open=True)
         io.answer("profile", Canned(status))
         proved(service, person)
-        lane = lane_of(service)
-        assert (lane.opened_at, lane.is_half_open) == (None, True)
+        assert lane_of(service).is_half_open
 
     def test_no_answer_counts_as_one_of_the_failures_that_open_it(
         self, service: IOService, person: User, io: StandIn
@@ -224,10 +246,127 @@ class TestBreaker:
     def test_what_was_refused_before_any_call_teaches_nothing(
         self, service: IOService, person: User, io: StandIn
     ) -> None:
-        Lane.objects.filter(pk=service.io_account_id).update(opened_at=AT, probe_at=AT)
+        Lane.objects.filter(pk=service.io_account_id).update(failures_in_row=2)
         IOService.objects.update(test_taxcode="NOBODY")
         proved(service, person)
-        assert lane_of(service).opened_at == AT
+        assert lane_of(service).failures_in_row == 2
+
+    def test_what_we_did_not_wait_for_teaches_nothing(
+        self, service: IOService, person: User, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(proving, "ANSWER_WITHIN_SECONDS", 0.1)
+        io.answer("profile", Canned(delay=5))
+        Lane.objects.filter(pk=service.io_account_id).update(failures_in_row=2)
+        assert proved(service, person).verdict is Verdict.SLOW
+        assert (lane_of(service).failures_in_row, lane_of(service).opened_at) == (2, None)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestWhileIOIsSilent:
+    def test_an_account_has_one_under_way_and_the_process_two(
+        self, service: IOService, person: User, io: StandIn
+    ) -> None:
+        """Each holds a thread that serves pages: the others answer at once."""
+        others = [factories.io_service(key=f"key-{number}") for number in range(2)]
+        of_the_same = factories.io_service(key="another", io_account=service.io_account)
+        go_on, came = threading.Event(), threading.Semaphore(0)
+
+        def answer(request: Request) -> Canned:
+            came.release()
+            return Canned(200, delay=2.0)
+
+        def once_two_wait() -> list[Verdict]:
+            assert came.acquire(timeout=10)
+            found = [proved(of_the_same, person).verdict]
+            go_on.set()
+            assert came.acquire(timeout=10)
+            begun = time.monotonic()
+            found.append(proved(others[1], person).verdict)
+            assert time.monotonic() - begun < 1
+            return found
+
+        def second() -> Proof:
+            assert go_on.wait(10)
+            return proved(others[0], person)
+
+        io.answer("profile", answer)
+        for one in (service, *others):
+            with_a_full_bucket(one)
+        first, other, refused = at_once(lambda: proved(service, person), second, once_two_wait)
+        assert (first.verdict, other.verdict) == (Verdict.VALID, Verdict.VALID)
+        assert refused == [Verdict.BUSY, Verdict.BUSY]
+        assert proved(of_the_same, person).verdict is Verdict.VALID
+
+    def test_one_is_given_up_after_seconds_and_makes_room(
+        self, service: IOService, person: User, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(proving, "ANSWER_WITHIN_SECONDS", 0.2)
+        io.answer("profile", Canned(delay=30), times=1)
+        with_a_full_bucket(service)
+        begun = time.monotonic()
+        assert proved(service, person).verdict is Verdict.SLOW
+        assert time.monotonic() - begun < 3
+        assert proved(service, person).verdict is Verdict.VALID
+
+
+class TestHistory:
+    @pytest.mark.parametrize(
+        ("status", "words"),
+        [(200, "IO la accetta"), (401, "IO non la accetta"), (500, "non sappiamo se IO la accetta")],
+    )
+    def test_a_proof_leaves_a_line(
+        self, service: IOService, person: User, io: StandIn, status: int, words: str
+    ) -> None:
+        io.answer("profile", Canned(status))
+        proved(service, person, ActiveKey.SECONDARY)
+        prove_new_key(service, "brand-new", which=ActiveKey.PRIMARY, by=person)
+        lines = auditing.history_of(service, limit=5)
+        assert [line.user for line in lines] == [person, person]
+        assert [auditing.deeds_of(line) for line in lines] == [
+            ["Provata una nuova chiave primaria", words],
+            ["Provata la chiave secondaria", words],
+        ]
+        assert {deed for line in lines for deed in auditing.deeds_of(line)} <= auditing.DEEDS
+
+    def test_one_that_asked_nobody_leaves_none(self, person: User, io: StandIn) -> None:
+        proved(factories.io_service(key=""), person)
+        service = factories.io_service(key="a-key")
+        Lane.objects.filter(pk=service.io_account_id).update(paused_until=datetime.now(UTC) + timedelta(hours=1))
+        proved(service, person)
+        assert not LogEntry.objects.exists()
+
+
+class TestRekeyed:
+    """Whether a suspended service has another key in use than the one it was suspended with."""
+
+    @pytest.fixture
+    def suspended(self, service: IOService) -> IOService:
+        suspend(service.pk, reason=SuspensionReason.KEY_REFUSED, detail="", at=datetime.now(UTC))
+        return IOService.objects.get(pk=service.pk)
+
+    def told(self, service: IOService) -> bool:
+        return service.pk in auditing.rekeyed_since_suspended([IOService.objects.get(pk=service.pk)])
+
+    def test_after_passing_to_the_other_and_no_more_after_coming_back(self, suspended: IOService, person: User) -> None:
+        assert not self.told(suspended)
+        switch_key(suspended, to=ActiveKey.SECONDARY, by=person)
+        assert self.told(suspended)
+        switch_key(suspended, to=ActiveKey.PRIMARY, by=person)
+        assert not self.told(suspended)
+
+    @pytest.mark.parametrize("which", list(ActiveKey))
+    def test_after_a_new_key_in_use_and_not_in_the_idle_slot(
+        self, suspended: IOService, person: User, which: ActiveKey
+    ) -> None:
+        store_key(suspended, which=which, key="brand-new", seen_active=ActiveKey.PRIMARY, by=person)
+        assert self.told(suspended) == (which is ActiveKey.PRIMARY)
+
+    def test_what_was_done_before_does_not_count(self, service: IOService, person: User) -> None:
+        switch_key(service, to=ActiveKey.SECONDARY, by=person)
+        later = datetime.now(UTC) + timedelta(seconds=1)
+        suspend(service.pk, reason=SuspensionReason.KEY_REFUSED, detail="", at=later)
+        assert not self.told(service)
+        assert auditing.rekeyed_since_suspended([]) == frozenset()
 
 
 class TestSwitch:
@@ -268,7 +407,7 @@ class TestSwitch:
         rows = [factories.message_in(Delivery.RECIPIENT_ALLOWED, instance=instance) for _ in range(2)]
 
         def marked(row: Message) -> list[str]:
-            return [departure.key for departure in mark([row.pk], withheld=lambda ids, attempt: None)]
+            return [departure.key for departure in mark([row.pk], stayed=lambda ids, attempt, outcome: None)]
 
         assert marked(rows[0]) == ["the-primary"]
         switch_key(service, to=ActiveKey.SECONDARY, by=person)

@@ -20,7 +20,9 @@ from io_client.outcomes import (
     Withheld,
 )
 from messaging.answers import ProfileAnswer, SendAnswer
+from messaging.attempts import NOT_ARRIVED_AFTER_ALL
 from messaging.deciding import cancel
+from messaging.late_answers import ARRIVED_AT_FIRST
 from messaging.models import EventKind, IOService, Message, MessageEvent, ServiceInstance, SuspensionReason
 from messaging.recording import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, record_profiles, record_sends
 from messaging.settling import settle_arrived, settle_resend
@@ -210,6 +212,27 @@ class TestLateAnswer:
         assert events(doubt) == [EventKind.OUTCOME_UNKNOWN]
 
 
+class TestTakenAsArrivedAndWasNot:
+    @pytest.mark.parametrize(
+        "outcome", [Withheld(), Unavailable("refused"), Throttled(1.0), refused(Cause.CONTENT, status=400)]
+    )
+    def test_goes_back_to_the_person_who_decides(self, outcome: SendOutcome) -> None:
+        """The process slept before sending; nobody sends it again by itself."""
+        row = factories.message_in(Delivery.UNCERTAIN)
+        settle_arrived(row, by=row.sender, at=AT, reason="")
+        sent(row, outcome)
+        after = fresh(row)
+        assert (after.delivery_state, after.is_taken_as_arrived) == (Delivery.UNCERTAIN, False)
+        assert (after.expedition_date, after.status_detail) == (None, NOT_ARRIVED_AFTER_ALL)
+        assert events(row)[-1] == EventKind.LATE_ANSWER
+
+    def test_but_not_one_that_io_told_us_it_took(self) -> None:
+        row = factories.message_in(Delivery.SENT)
+        sent(row, Withheld())
+        assert fresh(row).delivery_state == Delivery.SENT
+        assert events(row) == []
+
+
 class TestAcceptanceThatNoRowWaitsFor:
     @pytest.fixture
     def doubt(self) -> Message:
@@ -269,7 +292,61 @@ class TestAcceptanceThatNoRowWaitsFor:
         sent(doubt, Accepted(IO_ID))
         assert fresh(doubt).appio_message_id == OTHER_ID
         assert events(doubt)[-1] == EventKind.POSSIBLE_DOUBLE
-        assert facts(doubt) == {"io_id": IO_ID, "known_io_id": OTHER_ID}
+        assert (facts(doubt)["io_id"], facts(doubt)["known_io_id"]) == (IO_ID, OTHER_ID)
+
+    @pytest.mark.parametrize(
+        "outcome",
+        [
+            Throttled(1.0),
+            Withheld(),
+            Unavailable("refused"),
+            OutcomeUnknown("reset"),
+            refused(Cause.KEY, status=401),
+            refused(Cause.UNCLEAR),
+        ],
+    )
+    def test_stops_the_second_sending_as_soon_as_it_is_known_not_to_have_arrived(
+        self, outcome: SendOutcome, doubt: Message
+    ) -> None:
+        second = leaving_again(doubt)
+        sent(doubt, Accepted(IO_ID))
+        sent(doubt, outcome, attempt=second)
+        row = fresh(doubt)
+        assert (row.delivery_state, row.appio_message_id) == (Delivery.SENT, IO_ID)
+        assert (row.attempt_id, row.waiting_reason) == (doubt.attempt_id, "")
+        assert row.next_poll_at is not None
+        assert events(doubt)[-1] == EventKind.LATE_ANSWER
+
+    def test_of_one_refused_at_the_second_time_says_that_it_arrived_at_the_first(self, doubt: Message) -> None:
+        second = leaving_again(doubt)
+        sent(doubt, Accepted(IO_ID))
+        sent(doubt, refused(Cause.CONTENT, status=400), attempt=second)
+        row = fresh(doubt)
+        assert (row.delivery_state, row.status_detail) == (Delivery.BAD_REQUEST, ARRIVED_AT_FIRST)
+
+    def test_ends_the_doubt_about_the_second_sending_too(self, doubt: Message) -> None:
+        second = leaving_again(doubt)
+        sent(doubt, OutcomeUnknown("reset"), attempt=second)
+        sent(doubt, Accepted(IO_ID))
+        assert fresh(doubt).delivery_state == Delivery.SENT
+        sent(doubt, Accepted(OTHER_ID), attempt=second)
+        assert events(doubt)[-1] == EventKind.POSSIBLE_DOUBLE
+
+    def test_is_remembered_when_the_second_sending_is_lost(self, doubt: Message) -> None:
+        leaving_again(doubt)
+        sent(doubt, Accepted(IO_ID))
+        Message.objects.update(lease_until=AT)
+        sweep(at=AT)
+        assert fresh(doubt).delivery_state == Delivery.SENT
+
+    @pytest.mark.parametrize(("first", "second"), [(None, OTHER_ID), (IO_ID, None), (None, None)])
+    def test_two_acceptances_are_a_possible_double_though_io_told_no_id(
+        self, first: str | None, second: str | None, doubt: Message
+    ) -> None:
+        again = leaving_again(doubt)
+        sent(doubt, Accepted(first))
+        sent(doubt, Accepted(second), attempt=again)
+        assert events(doubt)[-1] == EventKind.POSSIBLE_DOUBLE
 
     def test_one_id_heard_twice_is_no_double(self, doubt: Message) -> None:
         sent(doubt, Accepted(IO_ID))

@@ -5,8 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from io_client.outcomes import Accepted, OutcomeUnknown, Unavailable, Withheld
 from messaging import serving
 from messaging.breaker import Breaker
+from messaging.database_clock import DatabaseClock
+from messaging.lanes import TakenLane
 from messaging.serving import IN_FLIGHT_PER_LANE, MOST_SENDING, Call, ServedLane
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -45,6 +48,37 @@ class TestRoom:
         assert lane(rate=rate).room_to_send() == most
         assert lane(rate=rate, calls=50, sends=2).room_to_send() == most - 2
 
+    def test_to_send_counts_what_others_are_sending_of_the_same_account(self) -> None:
+        """The slice before, to which IO answers slowly, or a process that had the lane before."""
+        served = lane(rate=10.0, sends=5)
+        served.knows_of(being_sent=12)
+        assert served.room_to_send() == 20 - 12
+        served.ended(0)
+        assert served.room_to_send() == 20 - 11
+        served.knows_of(being_sent=4)
+        assert served.room_to_send() == 20 - 4
+
+    def test_nothing_more_leaves_once_three_sends_in_a_row_were_not_answered(self) -> None:
+        """Before the answers are recorded: what is marked already is withheld."""
+        served = lane()
+        for outcome in (OutcomeUnknown("HTTP 503"), Unavailable("reset")):
+            served.notices(outcome)
+        assert served.may_send()
+        served.notices(Accepted("ID"))
+        for _ in range(3):
+            assert served.may_send()
+            served.notices(OutcomeUnknown("HTTP 503"))
+        served.notices(Withheld())
+        assert not served.may_send()
+        served.learns(Breaker(is_half_open=True))
+        assert served.may_send()
+
+    def test_hears_from_the_row_what_others_met(self) -> None:
+        served = lane(rate=10.0)
+        served.hears(TakenLane(1, rate=7.0, breaker=OPEN, clock=DatabaseClock(NOW)))
+        assert served.rate == 7.0
+        assert not served.may_send()
+
     def test_nothing_leaves_a_lane_that_was_given_up_or_whose_breaker_opened(self) -> None:
         assert lane().may_send()
         assert lane(breaker=HALF_OPEN).may_send()
@@ -69,7 +103,9 @@ class TestTokens:
         assert served.wish(room=1).late == 0
         for _ in range(3):
             served.leaves(taken_at=time.monotonic() - 1)
-        assert served.wish(room=1).late == 3
+        wish = served.wish(room=1)
+        assert wish.late == 3
+        assert 1 <= wish.late_age < 1.5
         assert served.wish(room=1).late == 0
 
     def test_those_left_over_are_as_old_as_when_they_were_taken(self) -> None:

@@ -34,7 +34,8 @@ TABLE = {
     "recipient_allowed": {"sending", "scheduled", "cancelled", "expired", "sent"},
     "sending": {"sent", "recipient_allowed", "scheduled", "bad_request", "forbidden", "uncertain"},
     "uncertain": {"sent", "recipient_allowed", "scheduled", "bad_request", "forbidden"},
-    "sent": {"accepted", "throttled", "processed", "rejected", "failed"},
+    # Uncertain: a person took it as arrived, and its request proves not to have arrived.
+    "sent": {"accepted", "throttled", "processed", "rejected", "failed", "uncertain"},
     "accepted": {"accepted", "throttled", "processed", "rejected", "failed"},
     "throttled": {"accepted", "throttled", "processed", "rejected", "failed"},
     "processed": set(),
