@@ -34,6 +34,9 @@ def prepare(environ: MutableMapping[str, str]) -> None:
             port = env_int("SANDBOX_PORT", default=env_int("PORT", default=8000) + 1, minimum=1, maximum=65535)
             environ["IO_API_BASE_URL"] = f"http://127.0.0.1:{port}/api/v1"
             environ[SANDBOX_FLAG] = "1"
+        if not env_str("LOG_LEVEL"):
+            # A person is at this console: what matters must not drown in what goes well.
+            environ["LOG_LEVEL"] = "WARNING"
         if is_sandbox or env_str("DEMO") == "1":
             # The sandbox delivers in seconds, so the first questions come soon: a demo is there to be watched.
             environ.setdefault("IO_FIRST_POLLS", "2,4,8,15,30,60,300,1800,7200")

@@ -15,14 +15,18 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from messaging.attempts import NOT_ARRIVED_AFTER_ALL
 from messaging.models import EventKind, Message, MessageEvent, ServiceInstance
 from messaging.querysets import MessageQuerySet
 from messaging.resending import WAIT_SECONDS, covered_by_rule
+from messaging.states import Delivery
 from portal.selections import MAX_CHOSEN
 from registry.models import User
 from registry.permissions import Action
 
 GROUP = 500
+# As many ids as one question to the database may name.
+ASKED_AT_ONCE = 5_000
 
 # As `io_client` names an answer that concludes nothing.
 _ANSWERED: Final = re.compile(r"HTTP ([0-9]{3})", re.ASCII)
@@ -34,6 +38,8 @@ class Cause(Enum):
     SILENCE = "silenzio"
     ERROR = "errore"
     UNEXPECTED = "inattesa"
+    # A person took it as arrived, and its request proved not to have.
+    NOT_ARRIVED = "non-arrivato"
 
     @property
     def label(self) -> Promise:
@@ -44,11 +50,14 @@ _CAUSES = {
     Cause.SILENCE: gettext_lazy("La risposta di IO non è arrivata"),
     Cause.ERROR: gettext_lazy("IO ha risposto con un errore"),
     Cause.UNEXPECTED: gettext_lazy("IO ha risposto in modo inatteso"),
+    Cause.NOT_ARRIVED: gettext_lazy("Segnato come arrivato, e non lo era"),
 }
+_PROVED = Q(status_detail=NOT_ARRIVED_AFTER_ALL)
 _CONDITIONS = {
-    Cause.SILENCE: Q(cause=None) | ~Q(cause__regex=r"^HTTP [0-9]{3}"),
-    Cause.ERROR: Q(cause__regex=r"^HTTP [4-9][0-9]{2}"),
-    Cause.UNEXPECTED: Q(cause__regex=r"^HTTP [0-3][0-9]{2}"),
+    Cause.SILENCE: ~_PROVED & (Q(cause=None) | ~Q(cause__regex=r"^HTTP [0-9]{3}")),
+    Cause.ERROR: ~_PROVED & Q(cause__regex=r"^HTTP [4-9][0-9]{2}"),
+    Cause.UNEXPECTED: ~_PROVED & Q(cause__regex=r"^HTTP [0-3][0-9]{2}"),
+    Cause.NOT_ARRIVED: _PROVED,
 }
 
 
@@ -62,10 +71,42 @@ def cause_in_words(reason: object) -> str:
     return _("IO ha risposto con un errore (%(status)s)") % {"status": found[1]}
 
 
-def causes_of(messages: Iterable[int]) -> dict[int, str]:
+def causes_of(rows: Iterable[Message]) -> dict[int, str]:
     """The words of the last doubt of each of these messages; one query."""
-    events = MessageEvent.objects.filter(message__in=list(messages), kind=EventKind.OUTCOME_UNKNOWN).order_by("pk")
-    return {message: cause_in_words(data.get("reason")) for message, data in events.values_list("message", "data")}
+    by_id = {row.pk: row for row in rows}
+    events = MessageEvent.objects.filter(message__in=list(by_id), kind=EventKind.OUTCOME_UNKNOWN).order_by("pk")
+    causes = {message: cause_in_words(data.get("reason")) for message, data in events.values_list("message", "data")}
+    # What IO proved since says more than why nobody knew at first.
+    return causes | {pk: _(row.status_detail) for pk, row in by_id.items() if has_not_arrived(row)}
+
+
+def has_not_arrived(message: Message) -> bool:
+    """Whether a person took this doubt as arrived, and IO's late answer proved that it did not."""
+    return message.delivery is Delivery.UNCERTAIN and message.status_detail == NOT_ARRIVED_AFTER_ALL
+
+
+def left_in_doubt(messages: Iterable[int]) -> set[int]:
+    """Of these messages, those that left once without anybody knowing what became of them: stopping them stops another
+    sending, not the first."""
+    kinds = [EventKind.OUTCOME_UNKNOWN, EventKind.LATE_ANSWER, EventKind.SETTLED_RESEND, EventKind.RESENT_BY_RULE]
+    ids = list(messages)
+    unknown: set[int] = set()
+    told: set[int] = set()
+    sent_again: set[int] = set()
+    for start in range(0, len(ids), ASKED_AT_ONCE):
+        some = ids[start : start + ASKED_AT_ONCE]
+        events = MessageEvent.objects.filter(message__in=some, kind__in=kinds).order_by("pk")
+        for message, kind in events.values_list("message", "kind"):
+            if kind == EventKind.OUTCOME_UNKNOWN:
+                unknown.add(message)
+                told.discard(message)
+            elif kind == EventKind.LATE_ANSWER:
+                # What waits or may be sent after it had not arrived.
+                unknown.discard(message)
+                told.add(message)
+            elif message not in told:
+                sent_again.add(message)
+    return unknown | sent_again
 
 
 def in_doubt(user: User, *, filters: Mapping[str, Any]) -> MessageQuerySet:
@@ -107,6 +148,8 @@ class Choice:
     # Past their due date: sent again they would end at once.
     overdue: int = 0
     services: Counter[str] = field(default_factory=Counter)
+    # Service instance id -> how many.
+    instances: Counter[int] = field(default_factory=Counter)
     first: datetime | None = None
     last: datetime | None = None
 
@@ -150,6 +193,7 @@ def _count_in(choice: Choice, rows: MessageQuerySet, *, names: Mapping[int, str]
             continue
         choice.ids.append(pk)
         choice.services[names[instance]] += 1
+        choice.instances[instance] += 1
         choice.payments += amount is not None
         choice.overdue += expires_at is not None and expires_at <= now
         if requested is not None:

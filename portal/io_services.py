@@ -1,6 +1,5 @@
 """The IO services that a person configures: which they may change, how each one is, and what stopped it, in words."""
 
-import json
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from registry.permissions import Action
 
 # Counting stops here; the sentence then says "oltre 1.000".
 COUNTED = 1000
-CHANGES_SHOWN = 8
+# Proofs of keys are among them.
+CHANGES_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +157,10 @@ def words_of_io(io_service: IOService) -> str:
     return "" if io_service.suspended_detail in _OURS else io_service.suspended_detail
 
 
-def cure_of_suspension(io_service: IOService, *, may_change: bool) -> str:
-    """What to do, for whoever may do it; for anybody else, who does."""
+def cure_of_suspension(io_service: IOService, *, may_change: bool, was_rekeyed: bool) -> str:
+    """What to do, for whoever may do it; for anybody else, who does. `was_rekeyed`: `auditing.rekeyed_since_suspended`."""
+    if may_change and was_rekeyed and io_service.suspended_reason == SuspensionReason.KEY_REFUSED:
+        return _("Da allora la chiave in uso è cambiata: se la prova è buona, riprendi l’invio.")
     return str((_CURE if may_change else _CURE_OF_OTHERS)[io_service.suspended_reason])
 
 
@@ -212,10 +214,7 @@ def changes_of(target: IOService | ServiceInstance) -> list[Change]:
 
 
 def _change_words(entry: LogEntry) -> str:
-    try:
-        fields = [field for part in json.loads(entry.change_message) for field in part["changed"]["fields"]]
-    except (ValueError, KeyError, TypeError):
-        fields = []
-    if fields and all(field in auditing.DEEDS for field in fields):
-        return "; ".join(_(field) for field in fields)
+    deeds = auditing.deeds_of(entry)
+    if deeds and all(deed in auditing.DEEDS for deed in deeds):
+        return "; ".join(_(deed) for deed in deeds)
     return str(entry.get_change_message()) or str(entry.get_action_flag_display())

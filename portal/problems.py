@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from messaging.auditing import rekeyed_since_suspended
 from messaging.models import IOService, Message, ServiceInstance
 from messaging.states import Delivery, WaitingReason
 from portal import wording
@@ -45,7 +46,7 @@ class Problem:
 
 
 def problems_of(user: User) -> list[Problem]:
-    """The heaviest first. One or two queries a kind, and one more for each suspended service told apart: twelve at most."""
+    """The heaviest first. One or two queries a kind, and one more for each suspended service told apart: thirteen at most."""
     instances = ServiceInstance.objects.open_to(user, Action.SEE_MESSAGES)
     problems = [
         *_suspensions(user, instances),
@@ -77,6 +78,7 @@ def _suspensions(user: User, instances: "QuerySet[ServiceInstance]") -> list[Pro
     if not services:
         return []
     changeable = set(configurable_by(user).filter(pk__in=services).values_list("pk", flat=True))
+    rekeyed = rekeyed_since_suspended([services[pk] for pk in list(services)[:TOLD_APART] if pk in changeable])
     problems = []
     for pk in list(services)[:TOLD_APART]:
         io_service = services[pk]
@@ -87,7 +89,8 @@ def _suspensions(user: User, instances: "QuerySet[ServiceInstance]") -> list[Pro
             "waiting": waiting_words(count_waiting(io_service, uses[pk])),
         }
         may_change = pk in changeable
-        cure = f"{why_suspended(io_service)} {cure_of_suspension(io_service, may_change=may_change)}"
+        todo = cure_of_suspension(io_service, may_change=may_change, was_rekeyed=pk in rekeyed)
+        cure = f"{why_suspended(io_service)} {todo}"
         if may_change:
             url = reverse("portal:io_service", args=[pk])
             problems.append(Problem("danger", sentence, cure, _("Vedi il servizio"), url))
@@ -172,7 +175,7 @@ def _of_many(problem: Problem, group: list[LaneStanding], *, is_one_of_several: 
 
 def _open_breaker(standing: LaneStanding) -> Problem:
     assert standing.opened_at is not None
-    sentence = _("IO non risponde %(since)s: i messaggi restano in coda.") % {
+    sentence = _("IO non risponde, o risponde con errori, %(since)s: i messaggi restano in coda.") % {
         "since": wording.since(standing.opened_at, now=standing.now)
     }
     return Problem("warning", sentence, f"{_next_probe(standing)} {_('Non devi fare nulla.')}")

@@ -23,6 +23,8 @@ SESSION_KEY: Final = "cancellations"
 KEPT: Final = 5
 # Digits and a comma each; what says more than this was not written by us.
 _LONGEST: Final = MAX_CHOSEN * 12
+# Past what the database can be asked about.
+_NO_ID_FROM: Final = 2**63
 
 
 def packed(ids: Iterable[int]) -> str:
@@ -46,6 +48,8 @@ def unpacked(text: str) -> list[int]:
         if not step.isdigit() or len(step) > 18:
             return []
         last += int(step)
+        if last >= _NO_ID_FROM:
+            return []
         ids.append(last)
     return ids[:MAX_CHOSEN]
 
@@ -55,16 +59,19 @@ class CancelAccount:
     """What became of a cancellation of many. `late_ids` may be fewer than the numbers of `late` add up to."""
 
     cancelled: int
+    # Of those, how many had left once in doubt.
+    left_in_doubt: int
     late: Mapping[Delivery, int]
     late_ids: tuple[int, ...]
 
 
-def keep(session: MutableMapping[str, Any], stopped: Stopped) -> str:
+def keep(session: MutableMapping[str, Any], stopped: Stopped, *, left_in_doubt: int) -> str:
     """Keep the account for later pages; returns the word that their addresses show."""
     word = secrets.token_urlsafe(9)
     kept = list(session.get(SESSION_KEY, {}).items())[-(KEPT - 1) :]
     account = {
         "cancelled": len(stopped.cancelled),
+        "left_in_doubt": left_in_doubt,
         "late": {state.value: number for state, number in stopped.late_by_state.items()},
         "late_ids": packed(sorted(stopped.too_late, reverse=True)[:MAX_LISTED]) if stopped.too_late else "",
     }
@@ -79,6 +86,7 @@ def recall(session: MutableMapping[str, Any], word: str) -> CancelAccount | None
         return None
     return CancelAccount(
         cancelled=found["cancelled"],
+        left_in_doubt=found.get("left_in_doubt", 0),
         late={Delivery(state): number for state, number in found["late"].items()},
         late_ids=tuple(unpacked(found["late_ids"])),
     )

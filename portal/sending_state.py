@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from messaging import operating
 from messaging.breaker import Position
 from messaging.models import IOService, ServiceInstance
-from messaging.operating import Account, Minute, Queue
+from messaging.operating import Account, Hold, Minute, Queue
 from messaging.states import Priority
 from registry.models import User
 from registry.permissions import Action, may_somewhere
@@ -36,6 +36,8 @@ class Waiting:
     held: int = 0
     planned: int = 0
     oldest_due: datetime | None = None
+    # Of those that are held, how many for each reason that holds some.
+    held_by: tuple[tuple[Hold, int], ...] = ()
 
     @property
     def total(self) -> int:
@@ -44,11 +46,13 @@ class Waiting:
     @classmethod
     def of(cls, queues: Iterable[Queue]) -> "Waiting":
         found = list(queues)
+        held_by = [(hold, sum(queue.held for queue in found if queue.hold is hold)) for hold in Hold]
         return cls(
             due=sum(queue.due for queue in found),
             held=sum(queue.held for queue in found),
             planned=sum(queue.planned for queue in found),
             oldest_due=min((queue.oldest_due for queue in found if queue.oldest_due), default=None),
+            held_by=tuple((hold, held) for hold, held in held_by if held),
         )
 
 

@@ -1,13 +1,16 @@
 """When a waiting message leaves, in words: its date, at once, or what holds it and who can help."""
 
+from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Final
 
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
-from messaging.models import Message
+from messaging.models import Message, ServiceInstance
 from messaging.states import WAITING, WaitingReason
 from portal import opening, wording
 
@@ -66,6 +69,52 @@ def short_reason(message: Message) -> Promise | str:
     if hold == CLOSED:
         return _opening_of(message, at=at).as_reason(now=at)
     return _SHORT[hold] if hold in _SHORT else WaitingReason(hold).label if hold else ""
+
+
+def hold_words(instance: ServiceInstance, *, at: datetime) -> str:
+    """What would keep a message of this service instance from leaving, were it put in the queue now; empty for nothing.
+
+    Needs what `hold_of` needs.
+    """
+    if not instance.enabled:
+        return _("Il collegamento a IO è disabilitato: partirà dopo che il personale della piattaforma lo riabilita.")
+    if instance.io_service.suspended_at is not None:
+        return _("Il servizio IO è sospeso: partirà dopo che chi ha il ruolo Configurazione ha ripreso l’invio.")
+    return opening.after(instance.organization, at).in_words
+
+
+def holds_in_words(instances: Mapping[int, int], *, at: datetime) -> list[str]:
+    """The same of many, a sentence for each hold; `instances` is how many messages are of each service instance (by id)."""
+    rows = ServiceInstance.objects.filter(pk__in=instances).select_related("organization", "io_service")
+    held: Counter[str] = Counter()
+    for instance in rows.prefetch_related("organization__closure_days"):
+        if not instance.enabled:
+            held[DISABLED] += instances[instance.pk]
+        elif instance.io_service.suspended_at is not None:
+            held[WaitingReason.SUSPENDED.value] += instances[instance.pk]
+        elif opening.after(instance.organization, at).is_awaited:
+            held[CLOSED] += instances[instance.pk]
+    return [words(held[hold]) % {"number": wording.count(held[hold])} for hold, words in _MANY.items() if held[hold]]
+
+
+_MANY: Final[Mapping[str, Callable[[int], str]]] = {
+    DISABLED: lambda number: ngettext(
+        "%(number)s ha il collegamento a IO disabilitato: partirà dopo che il personale della piattaforma lo riabilita.",
+        "%(number)s hanno il collegamento a IO disabilitato: partiranno dopo che il personale della piattaforma lo "
+        "riabilita.",
+        number,
+    ),
+    WaitingReason.SUSPENDED.value: lambda number: ngettext(
+        "%(number)s è di un servizio IO sospeso: partirà dopo che chi ha il ruolo Configurazione ha ripreso l’invio.",
+        "%(number)s sono di un servizio IO sospeso: partiranno dopo che chi ha il ruolo Configurazione ha ripreso l’invio.",
+        number,
+    ),
+    CLOSED: lambda number: ngettext(
+        "%(number)s è di un ente ora fuori dal suo orario di invio: partirà quando riapre.",
+        "%(number)s sono di un ente ora fuori dal suo orario di invio: partiranno quando riapre.",
+        number,
+    ),
+}
 
 
 def departure_words(message: Message, *, at: datetime, may_cancel: bool) -> str:

@@ -1,8 +1,10 @@
 """A person's decisions on one message: a reason, where the history should tell why."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from portal.rendering import ItaliaForm
@@ -10,8 +12,28 @@ from portal.rendering import ItaliaForm
 REASON_LENGTH = 500
 
 
+# Also as people write it, in groups, and in any case.
+_FISCAL_CODE: Final = re.compile(
+    r"(?<![A-Z0-9])[A-Z]{3}\s*[A-Z]{3}\s*[0-9LMNPQRSTUV]{2}\s*[ABCDEHLMPRST]\s*[0-9LMNPQRSTUV]{2}\s*"
+    r"[A-Z]\s*[0-9LMNPQRSTUV]{3}\s*[A-Z](?![A-Z0-9])",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+class ReasonField(forms.CharField):
+    """A person's words, which the history keeps and shows: no citizen is named there by their code."""
+
+    def clean(self, value: Any) -> str:
+        text = str(super().clean(value))
+        if _FISCAL_CODE.search(text):
+            raise ValidationError(
+                _("Il motivo contiene un codice fiscale, e resta nella storia: toglilo."), code="fiscal_code"
+            )
+        return text
+
+
 def reason_field(*, required: bool, label: Any, help_text: Any = "") -> forms.CharField:
-    return forms.CharField(
+    return ReasonField(
         label=label,
         required=required,
         max_length=REASON_LENGTH,
@@ -38,6 +60,12 @@ class ResendForm(ItaliaForm):
         label=_("So che il cittadino potrebbe riceverlo due volte"),
         error_messages={"required": _("Conferma di sapere che il cittadino potrebbe riceverlo due volte.")},
     )
+
+
+class ProvedResendForm(ItaliaForm):
+    """For what certainly did not arrive: nothing can come twice."""
+
+    motivo = reason_field(required=True, label=_("Perché lo invii di nuovo?"), help_text=_NO_PERSONAL_DATA)
 
 
 class RefuseForm(ItaliaForm):

@@ -82,6 +82,13 @@ class DoubtFilters(ItaliaForm):
         services = Service.objects.filter(pk__in=instances.values("service")).order_by("service_name")
         self.fields["servizio"].queryset = services  # type: ignore[attr-defined]
 
+    def clean(self) -> dict[str, Any]:
+        cleaned = self.cleaned_data
+        since, until = cleaned.get("dal"), cleaned.get("al")
+        if since and until and until < since:
+            self.add_error("al", _("“fino al” viene prima di “dal”: correggi una delle due date."))
+        return cleaned
+
     def in_use(self) -> dict[str, str]:
         """The filters as the query string carries them, those that are empty left out."""
         return {name: str(self.data[name]) for name in self.fields if self.data.get(name)}

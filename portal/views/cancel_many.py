@@ -22,6 +22,7 @@ from messaging import deciding
 from messaging.models import Message, ServiceInstance
 from messaging.states import CANCELLABLE, Delivery
 from portal import searches, selections, wording
+from portal.doubts import left_in_doubt
 from portal.forms.decisions import CancelForm
 from portal.forms.message_filters import MessageFilters
 from portal.message_search import address, found
@@ -39,6 +40,8 @@ class Choice:
 
     ids: tuple[int, ...]
     drafts: int
+    # Those that left once in doubt: their citizens may have them.
+    in_doubt: int
     services: tuple[tuple[str, int], ...]
     # Chosen, and this person cannot stop them (any more).
     beyond: int
@@ -69,7 +72,7 @@ def cancel_many(request: OperatorRequest) -> HttpResponse:
             at=timezone.now(),
             reason=form.cleaned_data["motivo"],
         )
-        word = selections.keep(request.session, stopped)
+        word = selections.keep(request.session, stopped, left_in_doubt=len(left_in_doubt(stopped.cancelled)))
         return redirect(address(reverse("portal:cancelled"), {"resoconto": word}))
     if not choice.ids:
         messages.warning(
@@ -80,6 +83,7 @@ def cancel_many(request: OperatorRequest) -> HttpResponse:
         "section": "messages",
         "choice": choice,
         "number": len(choice.ids),
+        "others": len(choice.ids) - choice.in_doubt,
         "chosen": selections.packed(choice.ids),
         "filter": query.urlencode(),
         "form": form,
@@ -106,6 +110,8 @@ def cancelled(request: OperatorRequest) -> HttpResponse:
     context = {
         "section": "messages",
         "sentence": _cancelled_in_words(account.cancelled),
+        "cancelled": account.cancelled,
+        "in_doubt": account.left_in_doubt,
         "late": late,
         "late_sentence": _late_in_words(account.late, number=late),
         "listed": len(account.late_ids),
@@ -160,6 +166,7 @@ def _choice(request: OperatorRequest, ids: list[int], *, is_cut: bool = False) -
     return Choice(
         ids=tuple(stoppable),
         drafts=drafts,
+        in_doubt=len(left_in_doubt(stoppable)),
         services=tuple(services.most_common()),
         beyond=seen - len(stoppable),
         is_cut=is_cut,

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods, require_safe
@@ -25,6 +26,7 @@ from portal.paging import page_of, total_of
 from portal.selections import MAX_CHOSEN, packed, unpacked
 from portal.views.access import OperatorRequest, operator_page, require_somewhere
 from portal.views.message_list import id_in
+from portal.waiting import holds_in_words
 from registry.permissions import Action, may_somewhere
 
 # A request that settles goes on for so long; what is left is asked again, so that no proxy loses patience.
@@ -53,7 +55,7 @@ def uncertain_list(request: OperatorRequest) -> HttpResponse:
         after=id_in(query, "dopo"),
     )
     path = reverse("portal:uncertain")
-    causes, resent = causes_of(row.pk for row in page.rows), resent_after(page.rows)
+    causes, resent = causes_of(page.rows), resent_after(page.rows)
     settleable = Message.objects.visible_to(request.user, action=Action.SETTLE_DOUBTS)
     mine = set(settleable.filter(pk__in=[row.pk for row in page.rows]).values_list("pk", flat=True))
     context = {
@@ -112,8 +114,8 @@ def _decide(request: OperatorRequest, decision: _Decision) -> HttpResponse:
     """The question, asked by GET of what was ticked or of all that match; POST carries exactly what the question counted."""
     require_somewhere(request.user, Action.SETTLE_DOUBTS)
     if request.method == "POST":
-        # Whatever somebody wrote there: each once, and such as the database knows.
-        ids = sorted({pk for pk in unpacked(request.POST.get("scelti", "")) if pk < 2**63})
+        # Whatever somebody wrote there: each once.
+        ids = sorted(set(unpacked(request.POST.get("scelti", ""))))
         form = decision.form_class(request.POST, number=len(ids))
         if ids and form.is_valid():
             return _settle(request, decision, form, ids)
@@ -122,8 +124,8 @@ def _decide(request: OperatorRequest, decision: _Decision) -> HttpResponse:
     if choice is None:
         messages.warning(request, _("Seleziona almeno un messaggio, poi scegli che cosa fare."))
         return redirect(_back(request))
-    if choice.number == 1 and not choice.not_theirs:
-        # A page of its own says more of a single one.
+    if choice.number == 1 and not choice.not_theirs and not choice.gone:
+        # A page of its own says more of a single one; that of many tells what became of the others.
         return redirect(f"portal:{decision.one}", choice.ids[0])
     return _question(request, decision, choice)
 
@@ -142,7 +144,13 @@ def _chosen(request: OperatorRequest) -> Choice | None:
 
 def _back(request: OperatorRequest) -> str:
     """The list with the filters that were in use."""
-    return address(reverse("portal:uncertain"), DoubtFilters(request.GET, user=request.user).in_use())
+    return address(reverse("portal:uncertain"), _filters(request))
+
+
+def _filters(request: OperatorRequest) -> dict[str, str]:
+    """As the address of the first question carries them, or the form of the question."""
+    data = QueryDict(request.POST.get("filtro", "")[:2000]) if request.method == "POST" else request.GET
+    return DoubtFilters(data, user=request.user).in_use()
 
 
 def _question(
@@ -158,7 +166,7 @@ def _question(
             request,
             _("Fra i messaggi scelti non ce n’è più nessuno che puoi decidere: non abbiamo fatto nulla."),
         )
-        return redirect("portal:uncertain")
+        return redirect(_back(request))
     form = form or decision.form_class(number=choice.number)
     context = {
         "section": "uncertain",
@@ -169,6 +177,9 @@ def _question(
         "invalid": bool(form.errors),
         "here": decision.here,
         "path": reverse(f"portal:{decision.route}"),
+        "back": _back(request),
+        "filter": urlencode(_filters(request)),
+        "holds": holds_in_words(choice.instances, at=timezone.now()) if decision is RESEND else [],
         "limit": MAX_CHOSEN,
     }
     return render(request, decision.template, context, status=status or (422 if form.errors else 200))
@@ -194,7 +205,7 @@ def _settle(
     left = ids[slice_.taken :]
     _tell(request, decision, outcome, untold=slice_.taken - len(outcome.settled) - len(outcome.too_late))
     if not left:
-        return redirect("portal:uncertain")
+        return redirect(_back(request))
     messages.info(
         request,
         _("Ne restano %(number)s: conferma di nuovo per continuare.") % {"number": wording.count(len(left))},
@@ -250,8 +261,8 @@ def _done(decision: _Decision, number: int) -> str:
         )
     return (
         ngettext(
-            "%(number)s messaggio rimesso in coda: lo inviamo di nuovo.",
-            "%(number)s messaggi rimessi in coda: li inviamo di nuovo, dopo i messaggi singoli e quelli pianificati.",
+            "%(number)s messaggio rimesso in coda.",
+            "%(number)s messaggi rimessi in coda, dopo i messaggi singoli e quelli pianificati.",
             number,
         )
         % values

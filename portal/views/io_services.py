@@ -9,6 +9,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from messaging import proving, rekeying, suspending
+from messaging.auditing import rekeyed_since_suspended
 from messaging.models import ActiveKey, IOService
 from messaging.moving import StateConflict
 from messaging.proving import Proof, Verdict
@@ -74,7 +75,8 @@ def io_service_page(request: OperatorRequest, pk: int) -> HttpResponse:
         "waiting": waiting_words(count_waiting(io_service, [use.pk for use in uses])),
         "slots": slots_of(io_service),
         "account": account,
-        "problems": problems_of_account(account),
+        # While it is suspended nothing leaves, whatever the account does: the box above says all.
+        "problems": [] if io_service.suspended_at else problems_of_account(account),
         "silent_since": wording.since(account.opened_at, now=account.now) if account.opened_at else "",
         "account_rate": wording.rate(account.rate),
         "paused": wording.until(account.paused_until, now=account.now) if account.paused_until else "",
@@ -88,10 +90,11 @@ def io_service_page(request: OperatorRequest, pk: int) -> HttpResponse:
 def _suspension_words(io_service: IOService, *, may_change: bool) -> dict[str, str]:
     if io_service.suspended_at is None:
         return {}
+    was_rekeyed = io_service.pk in rekeyed_since_suspended([io_service])
     return {
         "since": wording.since(io_service.suspended_at, now=timezone.now()),
         "why": why_suspended(io_service),
-        "cure": cure_of_suspension(io_service, may_change=may_change),
+        "cure": cure_of_suspension(io_service, may_change=may_change, was_rekeyed=was_rekeyed),
         "said": words_of_io(io_service),
     }
 
@@ -118,7 +121,8 @@ def prove(request: OperatorRequest, pk: int) -> HttpResponse:
     io_service = _changeable(request, pk)
     which = SLUGS.get(request.POST.get("chiave", ""), ActiveKey(io_service.active_key))
     proof = proving.prove_key(io_service, which=which, by=request.user)
-    sentence = _("Chiave %(which)s: %(result)s") % {"which": KEY_NAMES[which], "result": proof_words(proof)}
+    result = proof_words(proof, has_other=_has_other(io_service, which))
+    sentence = _("Chiave %(which)s: %(result)s") % {"which": KEY_NAMES[which], "result": result}
     if proof.is_good:
         if io_service.suspended_at is not None and which == io_service.active_key:
             sentence += " " + _("L’invio resta sospeso finché non lo riprendi.")
@@ -128,8 +132,8 @@ def prove(request: OperatorRequest, pk: int) -> HttpResponse:
     return redirect("portal:resume" if request.POST.get("da") == "riprendi" else "portal:io_service", pk)
 
 
-def proof_words(proof: Proof) -> str:
-    """The result as sentences: what it is, IO's own words, what to do."""
+def proof_words(proof: Proof, *, has_other: bool) -> str:
+    """The result as sentences: what it is, IO's own words, what to do. `has_other`: see `_has_other`."""
     sentences = [str(proof.verdict.words)]
     if proof.said and proof.verdict is not Verdict.REFUSED:
         sentences.append(_("Parole di IO: “%(words)s”.") % {"words": proof.said})
@@ -138,7 +142,17 @@ def proof_words(proof: Proof) -> str:
         sentences.append(_("Non possiamo chiamarlo %(until)s.") % {"until": wording.until(proof.until, now=now)})
     elif proof.verdict.cure:
         sentences.append(str(proof.verdict.cure))
+    if proof.verdict is Verdict.REFUSED and has_other:
+        sentences.append(_("Oppure passa all’altra."))
     return " ".join(sentences)
+
+
+def _has_other(io_service: IOService, which: ActiveKey) -> bool:
+    """Whether there is another key to pass to, instead of this one: this one is in use, and the other slot is filled."""
+    other = rekeying.other_than(which)
+    return which == io_service.active_key and any(
+        slot.is_filled for slot in slots_of(io_service) if slot.which is other
+    )
 
 
 # --- Keys ------------------------------------------------------------------------------------------------------------
@@ -168,21 +182,22 @@ def switch(request: OperatorRequest, pk: int) -> HttpResponse:
             except StateConflict:
                 return _overtaken(request, pk)
             sentence = _("In uso la chiave %(which)s: vale dal prossimo messaggio.") % {"which": KEY_NAMES[to]}
-            _tell_kept(request, io_service, sentence, proof)
+            _tell_kept(request, io_service, sentence, proof, which=to)
             return redirect("portal:io_service", pk)
-        if proof.is_usable:
-            form = SwitchForm(request.POST, tick=tick)
+        # A tick never shown before is a question, not a mistake.
+        form = SwitchForm(seen=io_service.active_key, tick=tick if proof.is_usable else "")
     context = {
         "section": "io_services",
         "io_service": io_service,
         "name": _name_of(io_service),
         "from_name": KEY_NAMES[rekeying.other_than(to)],
         "to_name": KEY_NAMES[to],
-        "proof": proof_words(proof) if proof else "",
+        "proof": proof_words(proof, has_other=False) if proof else "",
+        "proof_weight": "warning" if form.asks else "danger",
         "form": form,
-        "invalid": proof is not None,
+        "invalid": proof is not None and not form.asks,
     }
-    return render(request, "portal/io_services/switch.html", context, status=200 if proof is None else 422)
+    return render(request, "portal/io_services/switch.html", context, status=422 if context["invalid"] else 200)
 
 
 @sensitive_post_parameters("chiave")
@@ -219,9 +234,10 @@ def enter_key(request: OperatorRequest, pk: int, slot: str) -> HttpResponse:
                     except StateConflict:
                         return _overtaken(request, pk)
                     sentence = _("Chiave %(which)s salvata.") % {"which": KEY_NAMES[which]}
-                    _tell_kept(request, io_service, sentence, proof)
+                    _tell_kept(request, io_service, sentence, proof, which=which)
                     return redirect("portal:io_service", pk)
-                form = KeyForm(request.POST, tick=tick)
+                # A tick never shown before is a question, not a mistake.
+                form = KeyForm(seen=io_service.active_key, tick=tick)
     context = {
         "section": "io_services",
         "io_service": io_service,
@@ -229,16 +245,18 @@ def enter_key(request: OperatorRequest, pk: int, slot: str) -> HttpResponse:
         "which": KEY_NAMES[which],
         "is_active": is_active,
         "is_replacing": next(one for one in slots_of(io_service) if one.which is which).is_filled,
-        "proof": proof_words(proof) if proof else "",
+        "proof": proof_words(proof, has_other=_has_other(io_service, which)) if proof else "",
         "form": form,
         "invalid": bool(form.errors),
     }
     return render(request, "portal/io_services/enter_key.html", context, status=422 if form.errors else 200)
 
 
-def _tell_kept(request: OperatorRequest, io_service: IOService, sentence: str, proof: Proof) -> None:
+def _tell_kept(
+    request: OperatorRequest, io_service: IOService, sentence: str, proof: Proof, *, which: ActiveKey
+) -> None:
     """What was done and what IO thinks of the key; a good key in use on a suspended service leads to resuming."""
-    words = f"{sentence} {proof_words(proof)}"
+    words = f"{sentence} {proof_words(proof, has_other=_has_other(io_service, which))}"
     if not proof.is_good:
         messages.warning(request, words)
         return

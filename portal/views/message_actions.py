@@ -14,11 +14,12 @@ from messaging import deciding, settling, suspending
 from messaging.models import Message
 from messaging.moving import StateConflict
 from messaging.states import CANCELLABLE, Delivery, WaitingReason
-from portal.doubts import causes_of
-from portal.forms.decisions import ArrivedForm, CancelForm, ResendForm
+from portal.doubts import causes_of, has_not_arrived, left_in_doubt
+from portal.forms.decisions import ArrivedForm, CancelForm, ProvedResendForm, ResendForm
 from portal.rendering import ItaliaForm
 from portal.views.access import OperatorRequest, operator_page, require
 from portal.views.message_detail import visible_message
+from portal.waiting import hold_words
 from registry.permissions import Action
 
 question = require_http_methods(["GET", "HEAD", "POST"])
@@ -31,6 +32,14 @@ def cancel(request: OperatorRequest, pk: int) -> HttpResponse:
     is_draft = message.delivery is Delivery.DRAFT
     require(request.user, Action.WRITE_DRAFTS if is_draft else Action.SEND_MESSAGES, on=message)
 
+    may_have_it = bool(left_in_doubt([message.pk]))
+    if is_draft:
+        done = _("Bozza eliminata.")
+    elif may_have_it:
+        done = _("Nuovo invio annullato: quello già partito potrebbe essere arrivato.")
+    else:
+        done = _("Messaggio annullato: non partirà.")
+
     def act(data: Mapping[str, Any]) -> None:
         deciding.cancel(message, by=request.user, at=timezone.now(), reason=data["motivo"])
 
@@ -42,7 +51,8 @@ def cancel(request: OperatorRequest, pk: int) -> HttpResponse:
         form_class=CancelForm,
         is_open=message.delivery in CANCELLABLE,
         act=act,
-        done=_("Bozza eliminata.") if is_draft else _("Messaggio annullato: non partirà."),
+        done=done,
+        more={"in_doubt": may_have_it},
     )
 
 
@@ -74,15 +84,18 @@ def resend(request: OperatorRequest, pk: int) -> HttpResponse:
     def act(data: Mapping[str, Any]) -> None:
         settling.settle_resend(message, by=request.user, at=timezone.now(), reason=data["motivo"])
 
+    is_proved = has_not_arrived(message) and not left_in_doubt([message.pk])
     return _ask(
         request,
         message,
         template="resend",
         here=_("Invia di nuovo"),
-        form_class=ResendForm,
+        more={"is_proved": is_proved, "hold": hold_words(message.service_instance, at=timezone.now())},
+        # Where nothing can come twice nobody is asked to know it.
+        form_class=ProvedResendForm if is_proved else ResendForm,
         is_open=message.delivery is Delivery.UNCERTAIN,
         act=act,
-        done=_("Lo stiamo inviando di nuovo."),
+        done=_("Rimesso in coda."),
     )
 
 
@@ -119,6 +132,7 @@ def _ask(
     is_open: bool,
     act: Callable[[Mapping[str, Any]], None],
     done: str,
+    more: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
     """The page with the question; on POST, the act, then the message's page. Too late says so and changes nothing."""
     if not is_open:
@@ -137,8 +151,10 @@ def _ask(
         "form": form,
         "invalid": bool(form.errors),
         "here": here,
-        "doubt": causes_of([message.pk]).get(message.pk, ""),
+        "doubt": causes_of([message]).get(message.pk, ""),
+        "is_missing": has_not_arrived(message),
         "is_overdue": message.expires_at is not None and message.expires_at <= timezone.now(),
+        **(more or {}),
     }
     return render(request, f"portal/messages/{template}.html", context, status=422 if form.errors else 200)
 

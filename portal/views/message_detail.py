@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -10,13 +10,17 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from messaging import deciding
+from messaging.attempts import NOT_ARRIVED_AFTER_ALL
+from messaging.late_answers import ARRIVED_AT_FIRST
+from messaging.marking import CONTENT_GONE
 from messaging.models import Message
 from messaging.states import CANCELLABLE, EXPLANATION, FOLLOWED, WAITING, Delivery, Payment, Reading, WaitingReason
 from portal.context import is_fragment
-from portal.doubts import resent_after
+from portal.doubts import has_not_arrived, left_in_doubt, resent_after
 from portal.preview import preview_of
 from portal.timeline import steps_of
 from portal.views.access import OperatorRequest, operator_page, require
@@ -24,6 +28,19 @@ from portal.waiting import departure_words, hold_of
 from portal.wording import moment
 from registry.models import User
 from registry.permissions import Action, can
+
+# Sentences of `status_detail` that are ours in whatever state.
+OURS: Final = frozenset({NOT_ARRIVED_AFTER_ALL, ARRIVED_AT_FIRST, CONTENT_GONE})
+# Of a message that left once in doubt, what became of sending it again.
+_NOT_SENT_AGAIN: Final = {
+    Delivery.CANCELLED: gettext_lazy(
+        "Fermato prima del nuovo invio. Era già partito senza esito certo: il cittadino potrebbe averlo."
+    ),
+    Delivery.EXPIRED: gettext_lazy(
+        "La scadenza è passata prima del nuovo invio. Era già partito senza esito certo: il cittadino potrebbe averlo."
+    ),
+}
+LEFT_AGAIN: Final = WAITING | _NOT_SENT_AGAIN.keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +111,7 @@ def progress_context(message: Message, *, user: User, at: datetime) -> dict[str,
         # Sentences of ours are stored as keys, in Italian; IO's own words stay as they are.
         "detail": _(message.status_detail) if message.status_detail else "",
         # Of what IO took, the sentence is ours; where it refused, the words are its own.
-        "detail_is_of_io": message.delivery not in FOLLOWED | {Delivery.REJECTED},
+        "detail_is_of_io": message.delivery not in FOLLOWED | {Delivery.REJECTED} and message.status_detail not in OURS,
         "state_words": message.delivery.label,
         "axes": axes_of(message),
         "actions": offers(message, user=user),
@@ -105,12 +122,19 @@ def progress_context(message: Message, *, user: User, at: datetime) -> dict[str,
 def explanation_of(message: Message, *, user: User, at: datetime) -> Promise | str:
     if message.is_taken_as_arrived:
         return _("Lo ha confermato una persona: non lo seguiamo, è contato a parte.")
+    if has_not_arrived(message):
+        return _("Non è arrivato: decidi tu se inviarlo di nuovo.")
     if message.delivery is Delivery.UNCERTAIN and (resent := resent_after([message])):
         by_itself = _("Se nessuno decide, riparte da solo %(when)s.")
         return f"{EXPLANATION[message.delivery]} {by_itself % {'when': moment(resent[message.pk], now=at)}}"
+    may_have_it = message.delivery in LEFT_AGAIN and left_in_doubt([message.pk])
+    if may_have_it and message.delivery in _NOT_SENT_AGAIN:
+        return _NOT_SENT_AGAIN[message.delivery]
     if message.delivery not in WAITING:
         return EXPLANATION[message.delivery]
     words = departure_words(message, at=at, may_cancel=can(user, Action.SEND_MESSAGES, on=message))
+    if may_have_it:
+        words = f"{_('Era già partito senza esito certo: il cittadino potrebbe averlo.')} {words}"
     return f"{EXPLANATION[message.delivery]} {words}" if message.delivery is Delivery.RECIPIENT_ALLOWED else words
 
 

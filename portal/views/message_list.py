@@ -8,8 +8,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from messaging import deciding
 from messaging.models import Message
-from messaging.states import Group
+from messaging.states import Delivery, Group
 from portal import searches, selections
+from portal.doubts import left_in_doubt
 from portal.forms.message_filters import MessageFilters, RecipientSearch
 from portal.message_search import address, chips, found
 from portal.navigation import COUNTED
@@ -79,6 +80,9 @@ def _list_page(request: OperatorRequest, *, search_form: RecipientSearch, status
             deciding.cancellable_by(request.user)
             .filter(pk__in=[row.pk for row in page.rows])
             .values_list("pk", flat=True)
+        ),
+        "in_doubt": left_in_doubt(
+            row.pk for row in page.rows if row.delivery in (Delivery.CANCELLED, Delivery.EXPIRED)
         ),
         "filter": urlencode(kept),
     }

@@ -11,11 +11,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
-from portal import opening
+from messaging.models import Message, ServiceInstance
+from portal import opening, wording
 from portal.context import is_fragment
 from portal.forms.sending_hours import SendingHoursForm
+from portal.io_services import COUNTED
 from portal.organizations import hours_settable_by
 from portal.views.access import OperatorRequest, operator_page, require_somewhere
 from registry import setting_hours
@@ -84,7 +87,10 @@ def sending_hours(request: OperatorRequest, pk: int) -> HttpResponse:
             return redirect("portal:sending_hours", pk)
         else:
             messages.success(
-                request, _("Orari salvati.") if has_changed else _("Erano già così: non è cambiato nulla.")
+                request,
+                f"{_('Orari salvati.')} {_held_words(organization, form.hours, at=now)}".strip()
+                if has_changed
+                else _("Erano già così: non è cambiato nulla."),
             )
             return redirect("portal:sending_hours", pk)
     hours = form.hours if form.is_bound else stored
@@ -109,6 +115,34 @@ def sending_hours(request: OperatorRequest, pk: int) -> HttpResponse:
         "has_others": hours_settable_by(request.user).exclude(pk=pk).exists(),
     }
     return render(request, "portal/organizations/hours.html", context, status=422 if is_wrong else 200)
+
+
+def _held_words(organization: Organization, hours: OpeningHours, *, at: datetime) -> str:
+    """How many messages wait from this moment on, and until when; empty where these hours hold none."""
+    opens = next_opening(hours, at)
+    if is_open(hours, at) or opens is None:
+        return ""
+    uses = ServiceInstance.objects.filter(organization=organization).values_list("pk", "io_service__io_account")
+    # Found by the queue's own index, as far as is counted.
+    held = Message.objects.waiting().filter(
+        io_account__in={account for _pk, account in uses},
+        service_instance__in=[pk for pk, _account in uses],
+        not_before__lte=at,
+    )
+    number = held.order_by()[: COUNTED + 1].count()
+    if not number:
+        return ""
+    values = {"number": wording.count(min(number, COUNTED)), "when": wording.full_moment(opens)}
+    if number > COUNTED:
+        return _("Adesso è fuori orario: oltre %(number)s messaggi aspettano fino a %(when)s.") % values
+    return (
+        ngettext(
+            "Adesso è fuori orario: %(number)s messaggio aspetta fino a %(when)s.",
+            "Adesso è fuori orario: %(number)s messaggi aspettano fino a %(when)s.",
+            number,
+        )
+        % values
+    )
 
 
 def _preview(hours: OpeningHours, *, at: datetime) -> HoursPreview:

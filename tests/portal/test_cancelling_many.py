@@ -1,6 +1,8 @@
 """Stopping many messages from the list: the selection, the question, and the exact account of what was too late."""
 
+import base64
 import re
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +10,9 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from messaging.late_answers import ARRIVED_AT_FIRST
 from messaging.models import EventKind, Message, ServiceInstance
+from messaging.moving import record
 from messaging.states import CANCELLABLE, Delivery
 from portal import paging, selections
 from portal.selections import packed, unpacked
@@ -217,6 +221,28 @@ class TestAccount:
         assert "Troppo tardi per 2: 2 già annullati." in page.text
         assert rows[0].events.count() == 1
 
+    def test_of_nothing_stopped_reassures_nobody(self, sender: Visitor) -> None:
+        page = sender.follow(sender.post("cancel_many", data={"scelti": packed([10**9]), "motivo": ""}))
+        assert "Nessun messaggio annullato." in page.text
+        assert "Non abbiamo annullato nulla" in page.text
+        assert "Nessuno era già partito" not in page.text
+
+    def test_forged_ids_past_the_largest_stop_nothing(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = factories.message(instance=cast.instance)
+        data = {"scelti": forged(row.pk, *[10**18 - 1] * 10), "motivo": ""}
+        page = sender.follow(sender.post("cancel_many", data=data))
+        assert "Non abbiamo annullato nulla" in page.text
+        assert state(row) == Delivery.SCHEDULED
+
+    @pytest.mark.parametrize("code", [OTHER_CODE, OTHER_CODE.lower(), "VRD LGU 75B02 F205A"])
+    def test_a_reason_with_a_fiscal_code_is_refused(self, cast: factories.Cast, sender: Visitor, code: str) -> None:
+        row = factories.message(instance=cast.instance)
+        data = {"scelti": packed([row.pk]), "motivo": f"Lo chiede {code}, al telefono"}
+        sender.post("cancel_many", data=data, expect=422)
+        assert any("contiene un codice fiscale" in words for words in sender.errors)
+        assert state(row) == Delivery.SCHEDULED
+        assert not row.events.exists()
+
     def test_of_another_session_is_not_known(self, cast: factories.Cast, sender: Visitor) -> None:
         ask(sender, factories.message(instance=cast.instance))
         answer_yes(sender)
@@ -230,6 +256,84 @@ class TestAccount:
         for _ in range(selections.KEPT + 2):
             sender.post("cancel_many", data={"scelti": packed([1]), "motivo": ""})
         assert len(sender.client.session[selections.SESSION_KEY]) == selections.KEPT
+
+
+class TestSentAgainAfterADoubt:
+    """Stopping another sending does not take the first one back."""
+
+    KINDS = (EventKind.OUTCOME_UNKNOWN, EventKind.SETTLED_RESEND, EventKind.RESENT_BY_RULE)
+
+    def again(self, cast: factories.Cast, *kinds: EventKind, state: Delivery = Delivery.SCHEDULED) -> Message:
+        row = factories.message_in(state, instance=cast.instance)
+        for kind in kinds:
+            record([row.pk], kind=kind, at=timezone.now())
+        return row
+
+    def test_the_question_and_the_account_say_how_many_may_have_arrived(
+        self, cast: factories.Cast, sender: Visitor
+    ) -> None:
+        rows = [self.again(cast, kind) for kind in self.KINDS]
+        page = ask(sender, *rows, factories.message(instance=cast.instance))
+        assert "3 erano già partiti senza esito certo: i cittadini potrebbero averli." in page.text
+        assert "Di questi annulli solo il nuovo invio." in page.text
+        assert "Gli altri non arriveranno ai cittadini." in page.text
+        assert "I cittadini non li riceveranno" not in page.text
+        page = answer_yes(sender)
+        assert "Annullati 4 messaggi." in page.text
+        assert "Di quelli annullati, 3 erano già partiti senza esito certo" in page.text
+        assert "Nessuno era già partito" not in page.text
+
+    def test_with_one_alone_no_others_are_spoken_of(self, cast: factories.Cast, sender: Visitor) -> None:
+        page = ask(sender, self.again(cast, EventKind.SETTLED_RESEND))
+        assert "1 era già partito senza esito certo: il cittadino potrebbe averlo." in page.text
+        assert "Gli altri" not in page.text
+        assert "non li riceveranno" not in page.text
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_so_do_its_own_question_and_page(self, cast: factories.Cast, sender: Visitor, kind: EventKind) -> None:
+        row = self.again(cast, kind)
+        sender.get("message", row.pk)
+        assert "il cittadino potrebbe averlo" in sender.main.one(class_="state-explanation").text
+        sender.get("cancel", row.pk)
+        assert "Annulli solo il nuovo invio." in sender.main.text
+        assert "non lo riceverà" not in sender.main.text
+        page = sender.follow(sender.post("cancel", row.pk, data={"motivo": ""}))
+        assert "Nuovo invio annullato: quello già partito potrebbe essere arrivato." in page.text
+        assert "Fermato prima del nuovo invio." in sender.main.one(class_="state-explanation").text
+
+    @pytest.mark.parametrize("state", [Delivery.CANCELLED, Delivery.EXPIRED])
+    def test_once_closed_nobody_says_that_it_was_not_sent(
+        self, cast: factories.Cast, sender: Visitor, state: Delivery
+    ) -> None:
+        row = self.again(cast, EventKind.SETTLED_RESEND, state=state)
+        sender.get("message", row.pk)
+        assert "il cittadino potrebbe averlo" in sender.main.one(class_="state-explanation").text
+        sender.get("messages")
+        assert "esito del primo invio incerto" in sender.main.text
+        assert "non inviato" not in sender.main.text
+        factories.message_in(state, instance=cast.instance)
+        sender.get("messages")
+        assert "non inviato" in sender.main.text
+
+    def test_what_we_say_of_an_arrival_is_not_called_words_of_io(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = self.again(cast, EventKind.SETTLED_RESEND, state=Delivery.CANCELLED)
+        Message.objects.filter(pk=row.pk).update(status_detail=ARRIVED_AT_FIRST)
+        sender.get("message", row.pk)
+        assert sender.main.one(class_="status-detail").text == f"Dettaglio: {ARRIVED_AT_FIRST}"
+
+    @pytest.mark.parametrize(
+        "kinds",
+        [
+            (EventKind.OUTCOME_UNKNOWN, EventKind.LATE_ANSWER),
+            (EventKind.OUTCOME_UNKNOWN, EventKind.SETTLED_ARRIVED, EventKind.LATE_ANSWER, EventKind.SETTLED_RESEND),
+        ],
+    )
+    def test_what_io_proved_not_to_have_is_not_counted(
+        self, cast: factories.Cast, sender: Visitor, kinds: tuple[EventKind, ...]
+    ) -> None:
+        page = ask(sender, self.again(cast, *kinds))
+        assert "senza esito certo" not in page.text
+        assert "I cittadini non li riceveranno." in page.text
 
 
 class TestRights:
@@ -286,12 +390,18 @@ class TestPacking:
     def test_of_what_we_did_not_write_is_nothing(self, text: str) -> None:
         assert unpacked(text) == []
 
-    def test_a_bomb_is_not_unpacked(self) -> None:
-        import base64
-        import zlib
+    def test_past_what_the_database_can_be_asked_about_is_nothing(self) -> None:
+        assert unpacked(forged(*[10**18 - 1] * 10)) == []
+        assert unpacked(packed([2**59])) == [2**59]
 
+    def test_a_bomb_is_not_unpacked(self) -> None:
         bomb = base64.urlsafe_b64encode(zlib.compress(b"1," * 5_000_000)).decode()
         assert len(unpacked(bomb)) <= selections.MAX_CHOSEN
+
+
+def forged(*steps: int) -> str:
+    """A choice as nobody's page wrote it."""
+    return base64.urlsafe_b64encode(zlib.compress(",".join(map(str, steps)).encode())).decode()
 
 
 def becomes(row: Message, now: Delivery) -> None:

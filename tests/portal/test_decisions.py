@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from messaging.models import EventKind, IOService, Message, SuspensionReason
+from messaging.models import EventKind, IOService, Message, ServiceInstance, SuspensionReason
 from messaging.states import CANCELLABLE, Delivery, WaitingReason
-from registry.models import Role
+from registry.models import Organization, Role
 from tests import factories
 from tests.portal.visitor import Visitor, address
 
@@ -77,6 +77,42 @@ class TestSettle:
         assert row.delivery_state == Delivery.SCHEDULED
         assert last_event(row) == (EventKind.SETTLED_RESEND, "Non risulta su IO", cast.sender)
 
+    def test_says_that_it_is_in_the_queue_and_not_that_it_leaves(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
+        sender.get("resend", row.pk)
+        assert "sospeso" not in sender.main.text
+        suspended(cast.instance.io_service).save()
+        sender.get("resend", row.pk)
+        assert "Il servizio IO è sospeso: partirà dopo che" in sender.main.text
+        page = sender.follow(sender.post("resend", row.pk, data={"motivo": "Non risulta", "consapevole": "on"}))
+        assert "Rimesso in coda." in page.text
+        assert "inviando" not in page.text
+
+    def test_outside_the_sending_hours_says_when_it_will_leave(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
+        close(cast.instance)
+        sender.get("resend", row.pk)
+        assert "Fuori dall’orario di invio dell’ente" in sender.main.text
+
+    def test_with_its_connection_switched_off_says_so(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
+        ServiceInstance.objects.filter(pk=cast.instance.pk).update(enabled=False)
+        sender.get("resend", row.pk)
+        assert "Il collegamento a IO è disabilitato" in sender.main.text
+
+    @pytest.mark.parametrize("route", ["arrived", "resend"])
+    def test_a_reason_with_a_fiscal_code_is_refused(self, cast: factories.Cast, sender: Visitor, route: str) -> None:
+        row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
+        data = {"motivo": f"{row.taxcode} lo ha detto", "consapevole": "on"}
+        sender.post(route, row.pk, data=data, expect=422)
+        assert any("contiene un codice fiscale" in words for words in sender.errors)
+        assert not row.events.exists()
+
+    def test_the_number_of_a_message_on_io_is_no_fiscal_code(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = factories.message_in(Delivery.UNCERTAIN, instance=cast.instance)
+        sender.post("arrived", row.pk, data={"motivo": f"Su IO è 01{row.taxcode}0WXYZ"})
+        assert last_event(row)[0] == EventKind.SETTLED_ARRIVED
+
     def test_past_its_due_date_it_will_not_leave_and_the_page_says_so(
         self, cast: factories.Cast, sender: Visitor
     ) -> None:
@@ -133,6 +169,12 @@ class TestRequeue:
         row = factories.message(instance=cast.instance)
         sender.follow(sender.post("requeue", row.pk))
         assert "non abbiamo fatto nulla" in sender.main.text
+
+
+def close(instance: ServiceInstance) -> None:
+    """An ente that sends on one day of the week: another than today or tomorrow."""
+    day = (timezone.localdate().weekday() + 3) % 7
+    Organization.objects.filter(pk=instance.organization_id).update(sending_days=1 << day)
 
 
 def suspended(io_service: IOService) -> IOService:

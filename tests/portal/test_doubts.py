@@ -5,17 +5,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from messaging import settling
+from messaging.attempts import NOT_ARRIVED_AFTER_ALL
 from messaging.models import EventKind, Message, OnDoubt, ServiceInstance
 from messaging.moving import record
 from messaging.states import Delivery, Priority
 from portal import paging
+from portal.doubts import causes_of
 from portal.selections import packed
 from portal.views import doubts as views
 from registry.models import Role
 from tests import factories
+from tests.portal.test_decisions import close, suspended
 from tests.portal.visitor import Visitor, address
 
 pytestmark = pytest.mark.django_db
@@ -152,6 +155,12 @@ class TestFilters:
         assert listed(sender, causa="errore") == set()
         assert listed(sender, causa="silenzio") == {row.pk}
 
+    def test_an_end_before_the_beginning_is_told(self, cast: factories.Cast, sender: Visitor) -> None:
+        doubt(cast.instance)
+        assert listed(sender, dal="2026-07-07T09:01", al="2026-07-07T09:00") == set()
+        assert any("“fino al” viene prima di “dal”" in words for words in sender.errors)
+        assert "Nessun messaggio" not in sender.main.text
+
     def test_by_minutes_in_rome_both_included(self, cast: factories.Cast, sender: Visitor) -> None:
         at = [datetime(2026, 7, 7, 7, minute, second, tzinfo=UTC) for minute, second in ((0, 0), (12, 59), (13, 0))]
         first, second, third = (doubt(cast.instance, marked_at=each).pk for each in at)
@@ -189,6 +198,62 @@ class TestFilters:
         assert [link.attributes["href"] for link in sender.main.all("a", class_="title")] == [
             address("message", rows[0].pk)
         ]
+
+
+class TestTakenAsArrivedAndNot:
+    """A person took it as arrived, and IO's late answer proved that it had not."""
+
+    def back(self, cast: factories.Cast) -> Message:
+        row = doubt(cast.instance, reason="HTTP 500", status_detail=NOT_ARRIVED_AFTER_ALL)
+        for kind in (EventKind.SETTLED_ARRIVED, EventKind.LATE_ANSWER):
+            record([row.pk], kind=kind, at=timezone.now())
+        return row
+
+    def test_the_list_tells_the_proof_instead_of_the_old_cause(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = self.back(cast)
+        assert listed(sender) == {row.pk}
+        assert NOT_ARRIVED_AFTER_ALL in sender.main.text
+        assert "IO ha risposto con un errore (500)" not in sender.main.text
+
+    def test_is_found_by_what_happened_to_it(self, cast: factories.Cast, sender: Visitor) -> None:
+        row, other = self.back(cast), doubt(cast.instance, reason="HTTP 500")
+        assert listed(sender, causa="non-arrivato") == {row.pk}
+        assert listed(sender, causa="errore") == {other.pk}
+
+    def test_its_page_tells_it_and_offers_to_send_it_again(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = self.back(cast)
+        sender.get("message", row.pk)
+        assert sender.main.one(class_="status-detail").text == f"Dettaglio: {NOT_ARRIVED_AFTER_ALL}"
+        assert "Potrebbe essere arrivato" not in sender.main.one(class_="state-explanation").text
+        assert "Invia di nuovo" in sender.actions
+
+    def test_sent_again_it_cannot_come_twice_and_its_detail_is_gone(
+        self, cast: factories.Cast, sender: Visitor
+    ) -> None:
+        row = self.back(cast)
+        sender.get("resend", row.pk)
+        assert NOT_ARRIVED_AFTER_ALL in sender.main.text
+        assert "potrebbe averlo già" not in sender.main.text
+        sender.post("resend", row.pk, data={"motivo": "Non era arrivato"})
+        row.refresh_from_db()
+        assert (row.delivery_state, row.status_detail) == (Delivery.SCHEDULED, "")
+        assert row.events.latest("pk").kind == EventKind.SETTLED_RESEND
+
+    def test_where_an_earlier_sending_may_have_arrived_it_still_warns(
+        self, cast: factories.Cast, sender: Visitor
+    ) -> None:
+        row = doubt(cast.instance, status_detail=NOT_ARRIVED_AFTER_ALL)
+        for kind in (EventKind.OUTCOME_UNKNOWN, EventKind.SETTLED_RESEND, EventKind.OUTCOME_UNKNOWN):
+            record([row.pk], kind=kind, at=timezone.now())
+        record([row.pk], kind=EventKind.LATE_ANSWER, at=timezone.now())
+        sender.get("resend", row.pk)
+        assert "Il cittadino potrebbe averlo già." in sender.main.text
+        sender.post("resend", row.pk, data={"motivo": "Non era arrivato"}, expect=422)
+
+    def test_is_told_in_english_too(self, cast: factories.Cast, sender: Visitor) -> None:
+        row = self.back(cast)
+        with translation.override("en"):
+            assert causes_of([row])[row.pk].startswith("It had been marked as arrived")
 
 
 ROUTES = ["many_arrived", "many_resend"]
@@ -272,6 +337,52 @@ class TestQuestion:
         assert "2 di quelli scelti non sono più da decidere" in sender.main.text
 
     @pytest.mark.parametrize("route", ROUTES)
+    def test_of_one_left_of_several_the_others_are_told(
+        self, cast: factories.Cast, sender: Visitor, route: str
+    ) -> None:
+        rows = doubts(cast.instance, 4)
+        Message.objects.filter(pk__in=[row.pk for row in rows[1:]]).update(delivery_state=Delivery.SENT)
+        sender.get(route, query={"messaggio": [row.pk for row in rows]})
+        assert "3 di quelli scelti non sono più da decidere" in sender.main.text
+        assert chosen(sender)["scelti"] == packed([rows[0].pk])
+
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_the_filter_stays_on_the_way_back_and_after_settling(
+        self, cast: factories.Cast, sender: Visitor, route: str
+    ) -> None:
+        doubts(cast.instance, 2, reason="HTTP 500")
+        back = f"{address('uncertain')}?causa=errore"
+        sender.get(route, query={"tutti": "1", "causa": "errore"})
+        assert back in [link.attributes["href"] for link in sender.main.all("a", class_="btn-quiet")]
+        form = chosen(sender)
+        sender.post(route, data=form, expect=422)
+        assert back in [link.attributes["href"] for link in sender.main.all("a", class_="btn-quiet")]
+        for _ in range(2):  # The second time there is nothing left to settle.
+            assert sender.post(route, data={**form, **YES})["Location"] == back
+        assert sender.post(route, data={**YES, "filtro": "causa=errore&next=//evil"})["Location"] == back
+
+    def test_sending_again_says_how_many_would_not_leave_now(
+        self, cast: factories.Cast, elsewhere: ServiceInstance
+    ) -> None:
+        person = factories.user()
+        factories.grant(person, Role.SENDER, all_organizations=True, all_services=True)
+        off = factories.service_instance()
+        rows = [*doubts(cast.instance, 2), doubt(elsewhere), *doubts(off, 3)]
+        visitor = Visitor(person)
+        query = {"messaggio": [row.pk for row in rows]}
+        visitor.get("many_resend", query=query)
+        assert "partirann" not in visitor.main.text
+        suspended(cast.instance.io_service).save()
+        close(elsewhere)
+        ServiceInstance.objects.filter(pk=off.pk).update(enabled=False)
+        visitor.get("many_resend", query=query)
+        assert "2 sono di un servizio IO sospeso: partiranno dopo che" in visitor.main.text
+        assert "1 è di un ente ora fuori dal suo orario di invio: partirà quando riapre." in visitor.main.text
+        assert "3 hanno il collegamento a IO disabilitato: partiranno dopo che" in visitor.main.text
+        visitor.get("many_arrived", query=query)
+        assert "sospeso" not in visitor.main.text
+
+    @pytest.mark.parametrize("route", ROUTES)
     def test_with_none_that_is_theirs_goes_back(self, elsewhere: ServiceInstance, both: Visitor, route: str) -> None:
         both.follow(both.get(route, query={"messaggio": doubt(elsewhere).pk}, expect=302))
         assert "non abbiamo fatto nulla" in told(both)
@@ -313,7 +424,7 @@ class TestAnswer:
         rows = doubts(cast.instance, 3)
         sender.get("many_resend", query={"messaggio": [row.pk for row in rows]})
         sender.follow(sender.post("many_resend", data={**chosen(sender), **YES}))
-        assert "3 messaggi rimessi in coda: li inviamo di nuovo" in told(sender)
+        assert "3 messaggi rimessi in coda, dopo i messaggi singoli e quelli pianificati." in told(sender)
         for row in rows:
             row.refresh_from_db()
             assert (row.delivery_state, row.priority) == (Delivery.SCHEDULED, Priority.BULK)

@@ -8,9 +8,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from messaging import auditing
+from messaging import auditing, proving
 from messaging.models import ActiveKey, IOService, ServiceInstance
 from messaging.states import WaitingReason
+from portal.problems import problems_of
 from registry.models import Role
 from sealed.boxes import Sealed
 from tests import factories
@@ -128,6 +129,46 @@ class TestPage:
             link.attributes["href"] for link in visitor.main.all("a", class_="btn-primary")
         ]
 
+    def test_while_it_is_suspended_nothing_is_said_of_its_account(
+        self, service: IOService, visitor: Visitor, cast: factories.Cast
+    ) -> None:
+        """«Non devi fare nulla» beside a box that asks for a key would be its contrary."""
+        lane = service.io_account.lane
+        lane.opened_at = timezone.now()
+        lane.save()
+        visitor.get("io_service", service.pk)
+        assert "Non devi fare nulla" in visitor.main.text
+        suspended(service)
+        visitor.get("io_service", service.pk)
+        assert "Non devi fare nulla" not in visitor.main.text
+        assert len(visitor.main.all(class_="alert")) == 1
+
+    def test_a_suspended_one_whose_key_was_changed_since_is_to_be_resumed(
+        self, service: IOService, visitor: Visitor, io: StandIn, cast: factories.Cast
+    ) -> None:
+        suspended(service)
+        visitor.get("io_service", service.pk)
+        assert "Inserisci una chiave valida o passa all’altra" in visitor.main.text
+        visitor.post("switch_key", service.pk, data={"visto": "primary"})
+        visitor.get("io_service", service.pk)
+        assert "Inserisci una chiave valida" not in visitor.main.text
+        cure = "Da allora la chiave in uso è cambiata: se la prova è buona, riprendi l’invio."
+        assert cure in visitor.main.text
+        factories.grant(
+            cast.configurator, Role.VIEWER, organizations=(cast.instance.organization,),
+            services=(cast.instance.service,),
+        )  # fmt: skip
+        assert cure in problems_of(cast.configurator)[0].cure
+
+    def test_forms_that_ask_io_are_sent_once(self, service: IOService, visitor: Visitor) -> None:
+        """The script rests their buttons; the server refuses a second proof anyway."""
+        for route, rest, number in (("io_service", (), 2), ("switch_key", (), 1), ("enter_key", ("primaria",), 1)):
+            visitor.get(route, service.pk, *rest)
+            assert len([form for form in visitor.main.all("form") if "data-once" in form.attributes]) == number
+        suspended(service)
+        visitor.get("resume", service.pk)
+        assert "data-once" in visitor.main.all("form")[0].attributes
+
     def test_one_on_trial_after_a_resume_says_so(self, service: IOService, visitor: Visitor) -> None:
         IOService.objects.filter(pk=service.pk).update(is_probing=True)
         visitor.get("io_service", service.pk)
@@ -136,7 +177,7 @@ class TestPage:
     @pytest.mark.parametrize(
         ("columns", "words"),
         [
-            ({"opened_at": timedelta(hours=-1)}, "Non risponde"),
+            ({"opened_at": timedelta(hours=-1)}, "IO non risponde, o risponde con errori, da"),
             ({"is_half_open": True}, "ha ripreso a rispondere"),
             ({"paused_until": timedelta(minutes=20)}, "nessuna chiamata fino alle"),
             ({"slowed_until": timedelta(minutes=20), "rate_factor": 0.5}, "500 al secondo, perché IO"),
@@ -190,7 +231,7 @@ class TestPage:
         lane.opened_at = timezone.now()
         lane.save()
         visitor.get("io_services")
-        assert "IO non risponde da oggi alle" in visitor.main.all(class_="alert")[0].text
+        assert "IO non risponde, o risponde con errori, da oggi alle" in visitor.main.all(class_="alert")[0].text
 
 
 class TestWhoMay:
@@ -270,7 +311,7 @@ class TestProve:
         [
             (Canned(401), "Rifiutata: IO non la riconosce (401)."),
             (Canned(403, body={"title": "You are not allowed here"}), "Parole di IO: “You are not allowed here”."),
-            (Canned(500), "IO non è raggiungibile"),
+            (Canned(500), "IO non risponde, o risponde con errori: della chiave non sappiamo nulla."),
             (Canned(429, headers={"Retry-After": "600"}), "Non possiamo chiamarlo fino alle"),
         ],
     )
@@ -295,8 +336,37 @@ class TestProve:
         visitor.post("prove_key", service.pk, data={"chiave": "boh", "da": "//altrove.example"})
         assert used_keys(io) == ["the-primary"]
 
+    def test_a_refused_key_in_use_has_another_to_pass_to_where_there_is_one(
+        self, service: IOService, visitor: Visitor, io: StandIn
+    ) -> None:
+        io.answer("profile", Canned(401))
+
+        def said(slot: str) -> str:
+            return notice(visitor, visitor.post("prove_key", service.pk, data={"chiave": slot}))
+
+        assert "Oppure passa all’altra." in said("primaria")
+        assert "all’altra" not in said("secondaria")
+        IOService.objects.filter(pk=service.pk).update(secondary_key=Sealed())
+        assert "all’altra" not in said("primaria")
+
+    def test_one_under_way_on_the_account_is_said_to_be(
+        self, service: IOService, visitor: Visitor, io: StandIn
+    ) -> None:
+        with proving._turn(service.io_account_id):
+            said = notice(visitor, visitor.post("prove_key", service.pk, data={"chiave": "primaria"}))
+        assert "Una prova è già in corso: questa non l’abbiamo fatta. Riprova fra qualche secondo." in said
+        assert io.requests == []
+
 
 class TestSwitch:
+    def test_on_a_suspended_service_it_says_that_it_stays_suspended(
+        self, service: IOService, visitor: Visitor, io: StandIn
+    ) -> None:
+        suspended(service)
+        visitor.get("switch_key", service.pk)
+        assert "L’invio resta sospeso finché non lo riprendi." in visitor.main.text
+        assert "L’invio non si ferma" not in visitor.main.text
+
     def test_proves_the_other_key_then_passes_to_it(
         self, service: IOService, visitor: Visitor, io: StandIn, cast: factories.Cast
     ) -> None:
@@ -306,17 +376,23 @@ class TestSwitch:
         assert "In uso la chiave secondaria: vale dal prossimo messaggio. Valida" in notice(visitor, response)
         assert keys(service)[0] == ActiveKey.SECONDARY
         assert used_keys(io) == ["the-secondary"]
-        assert [line.user for line in auditing.history_of(service, limit=5)] == [cast.configurator]
+        assert [line.user for line in auditing.history_of(service, limit=5)] == [cast.configurator] * 2
+        visitor.get("io_service", service.pk)
+        assert "Provata la chiave secondaria; IO la accetta" in visitor.main.text
 
     @pytest.mark.parametrize("status", [401, 403, 429, 500])
     def test_a_key_that_io_does_not_take_asks_for_a_second_yes(
         self, service: IOService, visitor: Visitor, io: StandIn, status: int
     ) -> None:
         io.answer("profile", Canned(status))
-        visitor.post("switch_key", service.pk, data={"visto": "primary"}, expect=422)
+        visitor.post("switch_key", service.pk, data={"visto": "primary"}, expect=200)
         assert "Non abbiamo cambiato nulla: è ancora in uso la chiave primaria." in visitor.main.text
-        assert visitor.errors == ["Per farlo lo stesso serve la tua conferma."]
-        assert visitor.title.startswith("Errore:")
+        assert "Con una chiave che IO non accetta, dal prossimo messaggio l’invio si sospende." in visitor.main.text
+        assert "L’invio non si ferma" not in visitor.main.text
+        # The tick was never shown before: a question, not a mistake.
+        assert visitor.errors == []
+        assert not visitor.title.startswith("Errore:")
+        assert visitor.main.all("input", name="comunque")
         assert keys(service)[0] == ActiveKey.PRIMARY
         form = {**visitor.typed_in(visitor.main.one("form")), "comunque": "on"}
         visitor.post("switch_key", service.pk, data=form)
@@ -334,6 +410,8 @@ class TestSwitch:
         IOService.objects.filter(pk=service.pk).update(secondary_key=Sealed("deadbeef:nothing"))
         visitor.post("switch_key", service.pk, data={"visto": "primary", "comunque": "on"}, expect=422)
         assert "non si può più aprire" in visitor.main.text
+        assert "L’invio non si ferma" not in visitor.main.text
+        assert not visitor.main.all("input", name="comunque")
         assert fresh(service).active_key == ActiveKey.PRIMARY
 
     @pytest.mark.parametrize("seen", ["secondary", "boh", ""])
@@ -363,7 +441,7 @@ class TestEnter:
         assert "Chiave secondaria salvata. Valida: IO la accetta." in notice(visitor, response)
         assert keys(service) == (ActiveKey.PRIMARY, "the-primary", NEW)
         assert used_keys(io) == [NEW]
-        assert [line.user for line in auditing.history_of(service, limit=5)] == [cast.configurator]
+        assert [line.user for line in auditing.history_of(service, limit=5)] == [cast.configurator] * 2
 
     def test_into_the_slot_not_in_use_a_refused_one_is_saved_and_said_to_be(
         self, service: IOService, visitor: Visitor, io: StandIn
@@ -371,6 +449,7 @@ class TestEnter:
         io.answer("profile", Canned(401))
         said = notice(visitor, self.posted(visitor, service, "secondaria", NEW))
         assert "Chiave secondaria salvata. Rifiutata: IO non la riconosce (401)." in said
+        assert "altra" not in said, "the other is in use already"
         assert keys(service)[2] == NEW
 
     def test_in_place_of_the_key_in_use_a_valid_one_is_saved(
@@ -386,9 +465,11 @@ class TestEnter:
         self, service: IOService, visitor: Visitor, io: StandIn, status: int
     ) -> None:
         io.answer("profile", Canned(status))
-        response = self.posted(visitor, service, "primaria", NEW, expect=422)
+        response = self.posted(visitor, service, "primaria", NEW, expect=200)
         assert "Non l’abbiamo salvata: resta quella di prima." in visitor.main.text
-        assert visitor.errors == ["Per farlo lo stesso serve la tua conferma."]
+        # The tick was never shown before: a question, not a mistake.
+        assert visitor.errors == []
+        assert visitor.main.all("input", name="comunque")
         assert NEW not in response.content.decode()
         assert keys(service)[1] == "the-primary"
         self.posted(visitor, service, "primaria", NEW, comunque="on")
@@ -407,7 +488,7 @@ class TestEnter:
         IOService.objects.filter(pk=service.pk).update(primary_key=Sealed(), secondary_key=Sealed())
         io.answer("profile", Canned(500))
         said = notice(visitor, self.posted(visitor, service, "primaria", NEW))
-        assert "Chiave primaria salvata. IO non è raggiungibile" in said
+        assert "Chiave primaria salvata. IO non risponde, o risponde con errori" in said
         assert keys(service)[1] == NEW
 
     @pytest.mark.parametrize("typed", ["", "   ", "due parole", "perché", "x" * 300, "the-secondary"])

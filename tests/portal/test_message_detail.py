@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from messaging.marking import CONTENT_GONE
 from messaging.models import EventKind
 from messaging.moving import record
 from messaging.states import CANCELLABLE, EXPLANATION, FINAL, Delivery, WaitingReason
@@ -213,6 +214,12 @@ def test_the_words_of_io_are_called_so(cast: factories.Cast, sender: Visitor) ->
     row = factories.message_in(Delivery.BAD_REQUEST, instance=cast.instance, status_detail="Invalid request")
     sender.get("message", row.pk)
     assert sender.main.one(class_="status-detail").text == "Parole di IO: Invalid request"
+
+
+def test_our_own_words_are_not_called_those_of_io(cast: factories.Cast, sender: Visitor) -> None:
+    row = factories.message_in(Delivery.BAD_REQUEST, instance=cast.instance, status_detail=CONTENT_GONE)
+    sender.get("message", row.pk)
+    assert sender.main.one(class_="status-detail").text == f"Dettaglio: {CONTENT_GONE}"
 
 
 class TestOffers:

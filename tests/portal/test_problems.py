@@ -144,7 +144,7 @@ class TestBreaker:
         factories.message(instance=cast.instance, waiting_reason=WaitingReason.UNAVAILABLE)
         lane(cast.instance, opened_at=timezone.now())
         (said,) = problems(sender)
-        assert "IO non risponde da oggi alle" in said
+        assert "IO non risponde, o risponde con errori, da oggi alle" in said
         assert "Lo richiamiamo da soli a intervalli" in said
         assert "Non devi fare nulla." in said
         assert links(sender) == []
@@ -241,7 +241,7 @@ class TestSeveralAccounts:
             factories.message(instance=instance)
             lane(instance, opened_at=timezone.now() - timedelta(days=days % 2))
         (said,) = problems(sender)
-        assert "IO non risponde da ieri alle" in said
+        assert "IO non risponde, o risponde con errori, da ieri alle" in said
         assert "Riguarda 4 account IO." in said
 
 
@@ -336,11 +336,11 @@ class TestCost:
                     lane(one, slowed_until=now + timedelta(hours=1), rate_factor=0.5)
         return cast.viewer
 
-    def test_twelve_queries_at_most_however_much_is_wrong(
+    def test_thirteen_queries_at_most_however_much_is_wrong(
         self, cast: factories.Cast, django_assert_max_num_queries: Callable[..., Any]
     ) -> None:
         user = self.all_wrong(cast, services=25)
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(13):
             told = problems_of(user)
         assert len(told) == 3 + 1 + 5 + 3
 
@@ -357,11 +357,16 @@ class TestCost:
 
         from messaging.models import Message
 
+        # What has ended outnumbers what waits, as it does after the first day.
+        ended = factories.message_in(Delivery.CANCELLED, instance=cast.instance)
+        columns = {field.attname: getattr(ended, field.attname) for field in Message._meta.fields if field.name != "id"}
+        Message.objects.bulk_create(Message(**columns) for _ in range(2000))
         factories.message(instance=cast.instance)
         waiting = Message.objects.waiting().filter(
             io_account=cast.instance.io_service.io_account_id, service_instance__in=[cast.instance.pk]
         )
         with connection.cursor() as cursor:
+            cursor.execute("ANALYZE messaging_message")
             cursor.execute("SET LOCAL enable_seqscan = off")
             cursor.execute("SET LOCAL enable_bitmapscan = off")
         plan = waiting.order_by()[: io_services.COUNTED + 1].explain()

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from messaging.models import Message, ServiceInstance
 from messaging.states import Delivery, WaitingReason
+from portal.views import sending_hours as sending_hours_view
 from registry.models import ClosureDay, Organization, Role, SendingHoursChange
 from registry.opening_hours import EVERY_DAY, Closure, OpeningHours
 from tests import factories
@@ -124,6 +125,43 @@ class TestForm:
         assert "Giorni festivi: da “invia” a “non invia”" in history
         assert "Chiusura aggiunta: 24 giugno, ogni anno (San Giovanni)" in history
         assert "Orari salvati" in page.text
+
+    def test_hours_that_close_now_say_how_many_messages_wait_and_until_when(
+        self, administrator: Visitor, ente: Organization, instance: ServiceInstance, elsewhere: ServiceInstance
+    ) -> None:
+        with time_machine.travel(SATURDAY, tick=False):
+            for _ in range(2):
+                factories.message(instance=instance, not_before=SATURDAY, scheduled_at=SATURDAY)
+            tuesday = datetime(2026, 11, 24, 9, tzinfo=UTC)
+            factories.message(instance=instance, not_before=tuesday, scheduled_at=tuesday)
+            factories.message(instance=elsewhere, not_before=SATURDAY, scheduled_at=SATURDAY)
+            data = typed(administrator, ente)
+            page = administrator.follow(administrator.post("sending_hours", ente.pk, data=data))
+        assert f"Orari salvati. Adesso è fuori orario: 2 messaggi aspettano fino a {MONDAY}." in page.text
+
+    def test_beyond_a_thousand_it_stops_counting(
+        self, administrator: Visitor, ente: Organization, instance: ServiceInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sending_hours_view, "COUNTED", 1)
+        with time_machine.travel(SATURDAY, tick=False):
+            for _ in range(2):
+                factories.message(instance=instance, not_before=SATURDAY, scheduled_at=SATURDAY)
+            data = typed(administrator, ente)
+            page = administrator.follow(administrator.post("sending_hours", ente.pk, data=data))
+        assert f"oltre 1 messaggi aspettano fino a {MONDAY}." in page.text
+
+    @pytest.mark.parametrize("giorni", [["0", "1", "2", "3", "4"], ["5"]])
+    def test_hours_that_hold_nothing_say_only_that_they_are_saved(
+        self, administrator: Visitor, ente: Organization, instance: ServiceInstance, giorni: list[str]
+    ) -> None:
+        """Nothing waits, or the ente is open now."""
+        with time_machine.travel(SATURDAY, tick=False):
+            if giorni == ["5"]:
+                factories.message(instance=instance, not_before=SATURDAY, scheduled_at=SATURDAY)
+            data = typed(administrator, ente, giorni=giorni)
+            page = administrator.follow(administrator.post("sending_hours", ente.pk, data=data))
+        assert "Orari salvati." in page.text
+        assert "aspetta" not in page.one("main").all(class_="alert")[0].text
 
     def test_shows_what_is_stored(self, administrator: Visitor, ente: Organization) -> None:
         administrator.post("sending_hours", ente.pk, data=typed(administrator, ente))

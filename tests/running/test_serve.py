@@ -34,6 +34,8 @@ class TestAStrangersFirstMinutes:
             assert product.printed.count("Login: ") == 7
             printed_first = product.printed
             assert product.interrupt() == 0
+            # Nobody asked to hear of what goes well.
+            assert " INFO " not in product.printed
 
         with Product(data_dir=tmp_path) as again:
             for start in ("Consumer key", "Consumer key in cents"):
@@ -57,6 +59,24 @@ class TestAStrangersFirstMinutes:
             wait_until(lambda: not listens(product.sandbox_port))
         with product:
             assert product.interrupt(signal.SIGTERM) == 0
+
+
+class TestLogs:
+    def test_at_info_it_tells_of_every_send_in_our_own_format(self, tmp_path: Path) -> None:
+        """The worker beside it must neither quieten our loggers nor write their lines its own way."""
+        with Product(data_dir=tmp_path, LOG_LEVEL="INFO") as product:
+            api, key = product.line("API"), product.line("Consumer key")
+            made = product.call("POST", f"{api}/messages?{QUERY}", key=key, body=DOCUMENT)[1]
+
+            def has_left() -> bool:
+                status = product.call("GET", f"{api}/messages/{made['id']}", key=key)[1]["status"]
+                return status in ("accepted", "processed")
+
+            wait_until(has_left)
+            product.interrupt()
+        told = [line for line in product.printed.splitlines() if "answers recorded" in line]
+        assert any(" INFO messaging.sending answers recorded" in line and "call=send" in line for line in told)
+        assert "PCRMJV76P12B782Z" not in "".join(told)
 
 
 class TestWhatLeavesNoDemo:

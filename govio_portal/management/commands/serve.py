@@ -127,7 +127,8 @@ class _Processes:
             pool="threads",
             concurrency=settings.WORKER_THREADS,
             queues=["dispatch", "poll", "upkeep"],
-            loglevel="WARNING",
+            # The worker would give the root logger a level of its own.
+            loglevel=settings.LOG_LEVEL,
             without_mingle=True,
             without_gossip=True,
             without_heartbeat=True,

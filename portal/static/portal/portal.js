@@ -39,6 +39,18 @@ for (const group of document.querySelectorAll("[data-shown-for]")) {
   }
 }
 
+// A form whose answer takes a while is sent once: its button rests until the next page, or until one comes back to this one.
+function rest(form, isResting) {
+  for (const button of form.querySelectorAll("button[type=submit]")) button.disabled = isResting;
+}
+document.addEventListener("submit", (event) => {
+  // After the browser has read the form: a disabled button is left out of what is sent.
+  if (event.target.matches("[data-once]")) setTimeout(rest, 0, event.target, true);
+});
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("[data-once]")) rest(form, false);
+});
+
 // When a fragment cannot be refreshed (network away, server error) the page says so instead of going quietly stale.
 function sayStale(event) {
   const note = event.target.closest("[data-stale]")?.querySelector("[data-stale-note]") ?? document.querySelector("[data-stale-note]");
