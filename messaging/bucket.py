@@ -41,12 +41,13 @@ class Use(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Up to `want` tokens for a use, at `rate` calls per second; `late`: see `Wish`."""
+    """Up to `want` tokens for a use, at `rate` calls per second; `late` and its age: see `Wish`."""
 
     want: int
     rate: float
     use: Use
     late: int = 0
+    late_age_ms: int = 0
 
 
 def depth(rate: float) -> float:
@@ -86,7 +87,9 @@ class Bucket:
         now = max(now, self.at)
         self.grants = [grant for grant in self.grants if grant[0] > now - COUNTED_MS]
         if demand.late > 0:
-            self._append(self._reduce(demand.late), now=now)
+            # All of them, whether or not their grants are still there to be taken out.
+            self._reduce(demand.late, granted_by=now - demand.late_age_ms)
+            self._append(demand.late, now=now)
         tokens, polls = min(depth(rate), self.tokens + (now - self.at) * refill(rate)), self.polls
         room = limit(rate) - sum(count for _, count in self.grants)
         is_full = tokens >= depth(rate) and room - polls >= min(limit(rate), depth(rate))
@@ -115,19 +118,27 @@ class Bucket:
         self._append(given, now=now)
         return given
 
-    def give_back(self, count: int) -> None:
-        """Tokens not needed leave the window by its newest end, where they were taken. The next look caps the bucket."""
-        self.tokens += self._reduce(count)
+    def give_back(self, count: int, *, now: int, age_ms: int = 0) -> None:
+        """Tokens not needed leave the window where they were taken, `age_ms` ago. The next look caps the bucket."""
+        if self.at is not None and self.at <= now + CLOCK_STEP_MS:
+            self.tokens += self._reduce(count, granted_by=max(now, self.at) - age_ms)
 
-    def _reduce(self, count: int) -> int:
-        """Take this many out of the newest grants; returns how many there were."""
-        left = count
-        while left > 0 and self.grants:
-            fewer = min(left, self.grants[-1][1])
-            self.grants[-1][1] -= fewer
+    def _reduce(self, count: int, *, granted_by: int) -> int:
+        """Take this many out of the newest grants of that instant's slot and before; returns how many there were.
+
+        What was granted later is somebody else's and really used. In place of a grant that is gone an older one goes
+        (it is the first to leave the window anyway), or none: so for too long is the worst that anything can count.
+        """
+        left, index = count, len(self.grants)
+        while left > 0 and index > 0:
+            index -= 1
+            at, there = self.grants[index]
+            if at // self.slot_ms > granted_by // self.slot_ms:
+                continue
+            fewer = min(left, there)
+            self.grants[index][1] -= fewer
             left -= fewer
-            if self.grants[-1][1] == 0:
-                self.grants.pop()
+        self.grants = [grant for grant in self.grants if grant[1] > 0]
         return count - left
 
     def _append(self, count: int, *, now: int) -> None:

@@ -1,17 +1,20 @@
 """The buckets in the lane rows, under the rows' locks, by the database's clock: where there is no Redis."""
 
+import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from messaging.bucket import Bucket, Demand
-from messaging.tokens import Pacer
+from messaging.tokens import Pacer, Spare
 from registry.models import Lane
 
-# Coarser than in Redis: the row is rewritten with every taking, and this keeps the window within some hundred entries.
-SLOT_MS = 50
+# Coarser than in Redis: the row is rewritten with every taking, and this keeps the window within two hundred entries. No
+# coarser than the half of the jitter that late calls leave, by which what is given back may be wrong.
+SLOT_MS = 25
 
 
 class DatabasePacer(Pacer):
@@ -28,12 +31,13 @@ class DatabasePacer(Pacer):
             _write(changed)
         return given
 
-    def _give_back(self, counts: Mapping[int, int]) -> None:
+    def _give_back(self, spare: Mapping[int, Spare]) -> None:
         with transaction.atomic():
-            _lock(counts)
-            buckets = {account: bucket for account, (bucket, _) in _read(counts).items()}
-            for account, bucket in buckets.items():
-                bucket.give_back(counts[account])
+            _lock(spare)
+            buckets = {}
+            for account, (bucket, now) in _read(spare).items():
+                bucket.give_back(spare[account].count, now=now, age_ms=spare[account].age_ms)
+                buckets[account] = bucket
             _write(buckets)
 
 
@@ -67,17 +71,27 @@ def _read(accounts: Collection[int]) -> dict[int, tuple[Bucket, int]]:
 
 
 def _write(buckets: Mapping[int, Bucket]) -> None:
+    # Row by row in one go: the ORM's one UPDATE for all takes a CASE for each row and column, and ten times as long.
     rows = [
-        Lane(
-            pk=pk,
-            tokens=bucket.tokens,
-            poll_tokens=bucket.polls,
-            refilled_at=None if bucket.at is None else datetime.fromtimestamp(bucket.at / 1000, UTC),
-            grants=bucket.grants,
+        (
+            bucket.tokens,
+            bucket.polls,
+            None if bucket.at is None else _column(datetime.fromtimestamp(bucket.at / 1000, UTC)),
+            json.dumps(bucket.grants),
+            pk,
         )
-        for pk, bucket in buckets.items()
+        for pk, bucket in sorted(buckets.items())
     ]
-    Lane.objects.bulk_update(rows, ["tokens", "poll_tokens", "refilled_at", "grants"])
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE registry_lane SET tokens = %s, poll_tokens = %s, refilled_at = %s, grants = %s WHERE io_account_id = %s",
+            rows,
+        )
+
+
+def _column(moment: datetime) -> Any:
+    """As the database keeps it."""
+    return Lane._meta.get_field("refilled_at").get_db_prep_value(moment, connection)
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -7,8 +7,11 @@ and for one window what IO still counts of ours is taken to be the most that it 
 """
 
 import logging
+import math
+import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from messaging.bucket import CLOCK_STEP_MS, COST_WITH_SHARE, COUNTED_MS, Demand, depth, limit, refill
-from messaging.tokens import Pacer
+from messaging.tokens import Pacer, Spare
 
 log = logging.getLogger(__name__)
 
@@ -47,18 +50,23 @@ if not since or known[1] ~= run or since > now + step then
   redis.call('HSET', KEYS[1], 'run', run, 'since', since)
 end
 
-local function reduce(grants, count)
-  local left = count
+local function reduce(grants, count, granted_by)
+  local left, index = count, -1
   while left > 0 do
-    local newest = redis.call('LINDEX', grants, -1)
-    if not newest then break end
-    local at, there = string.match(newest, '(%d+):(%d+)')
-    local fewer = math.min(left, tonumber(there))
-    left = left - fewer
-    if tonumber(there) > fewer then
-      redis.call('LSET', grants, -1, at .. ':' .. string.format('%d', there - fewer))
+    local grant = redis.call('LINDEX', grants, index)
+    if not grant then break end
+    local at, there = string.match(grant, '(%d+):(%d+)')
+    if math.floor(at / slot) > math.floor(granted_by / slot) then
+      index = index - 1
     else
-      redis.call('RPOP', grants)
+      local fewer = math.min(left, tonumber(there))
+      left = left - fewer
+      if tonumber(there) > fewer then
+        redis.call('LSET', grants, index, at .. ':' .. string.format('%d', there - fewer))
+      else
+        redis.call('LSET', grants, index, 'gone')
+        redis.call('LREM', grants, -1, 'gone')
+      end
     end
   end
   return count - left
@@ -79,14 +87,15 @@ end
 """
 
 # KEYS: the believing, then a hash and a list for each account. ARGV: the common ones, the cost of a call with its share,
-# then want, rate's depth, limit and refill, use and late for each account. Returns what is given to each.
+# then want, rate's depth, limit and refill, use, late and its age for each account. Returns what is given to each.
 _TAKE = """
 local share = tonumber(ARGV[5])
 local answer = {}
 for i = 1, (#KEYS - 1) / 2 do
-  local hash, grants, a = KEYS[2 * i], KEYS[2 * i + 1], 6 * i
+  local hash, grants, a = KEYS[2 * i], KEYS[2 * i + 1], 7 * i - 1
   local want, depth, limit = tonumber(ARGV[a]), tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
-  local refill, use, late = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
+  local refill, use = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4])
+  local late, late_age = tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
 
   local row = redis.call('HMGET', hash, 'tokens', 'polls', 'at', 'sum')
   local tokens, polls, at, sum = tonumber(row[1]), tonumber(row[2]), tonumber(row[3]), tonumber(row[4])
@@ -109,7 +118,10 @@ for i = 1, (#KEYS - 1) / 2 do
     oldest = redis.call('LINDEX', grants, 0)
   end
   if not oldest then sum = 0 end
-  if late > 0 then append(grants, present, reduce(grants, late)) end
+  if late > 0 then
+    sum = sum - reduce(grants, late, present - late_age) + late
+    append(grants, present, late)
+  end
 
   tokens = math.min(depth, tokens + (present - at) * refill)
   local room = limit - sum
@@ -138,7 +150,7 @@ for i = 1, (#KEYS - 1) / 2 do
     tokens = tokens - given
   end
   append(grants, present, given)
-  redis.call('HSET', hash, 'tokens', tostring(tokens), 'polls', tostring(polls),
+  redis.call('HSET', hash, 'tokens', string.format('%.17g', tokens), 'polls', string.format('%.17g', polls),
     'at', string.format('%d', present), 'sum', string.format('%d', sum + given))
   redis.call('PEXPIRE', hash, keep)
   redis.call('PEXPIRE', grants, keep)
@@ -152,8 +164,8 @@ _GIVE_BACK = """
 for i = 1, (#KEYS - 1) / 2 do
   local hash, grants = KEYS[2 * i], KEYS[2 * i + 1]
   local at = tonumber(redis.call('HGET', hash, 'at'))
-  if at and at >= since and since + counted <= now then
-    local fewer = reduce(grants, tonumber(ARGV[4 + i]))
+  if at and at >= since and at <= now + step and since + counted <= now then
+    local fewer = reduce(grants, tonumber(ARGV[2 * i + 3]), math.max(now, at) - tonumber(ARGV[2 * i + 4]))
     if fewer > 0 then
       redis.call('HINCRBYFLOAT', hash, 'tokens', fewer)
       redis.call('HINCRBY', hash, 'sum', -fewer)
@@ -170,22 +182,51 @@ class RedisPacer(Pacer):
         clock = f"local clock = {CLOCK}"
         self._take_script = client.register_script(clock + _COMMON + _TAKE)
         self._give_back_script = client.register_script(clock + _COMMON + _GIVE_BACK)
+        # What could not be told: account -> how many calls left late, when the oldest of their tokens was asked for and
+        # when the last of them was told (monotonic).
+        self._untold: dict[int, tuple[int, float, float]] = {}
+        self._untold_lock = threading.Lock()
         self._rests_until = 0.0
         self._complained_at = -COMPLAIN_EVERY_SECONDS
 
     def _take(self, demands: Mapping[int, Demand]) -> dict[int, int]:
         if not demands:
             return {}
+        demands = {account: self._with_untold(account, demand) for account, demand in demands.items()}
         arguments: list[float] = [COST_WITH_SHARE]
         for demand in demands.values():
             rate = demand.rate
-            arguments += [demand.want, depth(rate), limit(rate), refill(rate), int(demand.use), demand.late]
+            arguments += [demand.want, depth(rate), limit(rate), refill(rate), int(demand.use)]
+            arguments += [demand.late, demand.late_age_ms]
         given = self._run(self._take_script, demands, arguments)
-        return dict(zip(demands, given, strict=True)) if given else {}
+        if given is None:
+            self._remember_untold(demands)
+            return {}
+        return dict(zip(demands, given, strict=True))
 
-    def _give_back(self, counts: Mapping[int, int]) -> None:
+    def _with_untold(self, account: int, demand: Demand) -> Demand:
+        with self._untold_lock:
+            late, asked_at, told_at = self._untold.pop(account, (0, 0.0, 0.0))
+        now = time.monotonic()
+        if not late or now - told_at > COUNTED_MS / 1000:
+            return demand
+        age_ms = max(demand.late_age_ms, math.ceil((now - asked_at) * 1000))
+        return replace(demand, late=demand.late + late, late_age_ms=age_ms)
+
+    def _remember_untold(self, demands: Mapping[int, Demand]) -> None:
+        """Redis is away. Who asks next in this process tells them: they count in full, however late."""
+        now = time.monotonic()
+        with self._untold_lock:
+            for account, demand in demands.items():
+                if demand.late > 0:
+                    late, asked_at, told_at = self._untold.get(account, (0, now, now))
+                    asked_at = min(asked_at, now - demand.late_age_ms / 1000)
+                    self._untold[account] = late + demand.late, asked_at, told_at
+
+    def _give_back(self, spare: Mapping[int, Spare]) -> None:
         # A Redis that is away costs these tokens and nothing else: whoever returns them still has a lane to leave.
-        self._run(self._give_back_script, counts, list(counts.values()))
+        arguments = [part for each in spare.values() for part in (each.count, each.age_ms)]
+        self._run(self._give_back_script, spare, arguments)
 
     def _run(self, script: Any, accounts: Mapping[int, Any], arguments: list[Any]) -> Any:
         """What the script returns; None while Redis is away."""

@@ -7,6 +7,7 @@ to the script in Redis, which have to agree token by token.
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -15,9 +16,10 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from messaging import pacing_redis
+from messaging import pacing_database, pacing_redis
 from messaging.bucket import COUNTED_MS, LATE_AFTER_SECONDS, WINDOW_SECONDS, Bucket, Demand, Use, depth, limit
 from messaging.pacing_redis import SINCE, SLOT_MS, RedisPacer
+from messaging.tokens import Spare
 
 RATES = st.sampled_from([0.1, 0.7, 1.0, 3.0, 10.0, 21.3, 30.0, 200.0])
 BEGIN = 1_800_000_000_000
@@ -36,15 +38,18 @@ LOSSES = st.tuples(st.sampled_from(["emptied", "restarted"]), st.just(0))
 
 
 class InPython:
-    def __init__(self) -> None:
+    def __init__(self, slot_ms: int = SLOT_MS) -> None:
         self.now = BEGIN
-        self.bucket = Bucket(SLOT_MS)
+        self.bucket = Bucket(slot_ms)
 
     def take(self, demand: Demand) -> int:
         return self.bucket.take(demand, now=self.now)
 
-    def give_back(self, count: int) -> None:
-        self.bucket.give_back(count)
+    def give_back(self, count: int, *, age_ms: int) -> None:
+        self.bucket.give_back(count, now=self.now, age_ms=age_ms)
+
+    def fill(self, rate: float) -> None:
+        self.bucket.tokens = depth(rate)
 
 
 class InRedis:
@@ -71,9 +76,12 @@ class InRedis:
         self.tell_the_time()
         return self.pace._take({self.ACCOUNT: demand})[self.ACCOUNT]
 
-    def give_back(self, count: int) -> None:
+    def give_back(self, count: int, *, age_ms: int) -> None:
         self.tell_the_time()
-        self.pace.give_back(self.ACCOUNT, count=count)
+        self.pace._give_back({self.ACCOUNT: Spare(count, age_ms)})
+
+    def fill(self, rate: float) -> None:
+        self.client.hset(pacing_redis.name(self.ACCOUNT), "tokens", str(depth(rate)))
 
     def emptied(self) -> None:
         self.client.flushdb()
@@ -116,22 +124,25 @@ class History:
 
 def play(bucket: Any, steps: list[tuple[Any, int]], *, rate: float) -> tuple[list[int], History]:
     """The tokens given, take by take, and what is true of them."""
-    history, answers, in_hand = History(), [], 0
+    history, answers, in_hand, taken_at = History(), [], 0, bucket.now
     for what, much in steps:
         if what == "wait":
             bucket.now += much
         elif what == "give back":
             count = min(much, in_hand)
             in_hand = 0
-            bucket.give_back(count)
+            bucket.give_back(count, age_ms=bucket.now - taken_at)
             history.drop_newest(count)
         elif what == "leave late":
             late = min(much, in_hand)
             in_hand = 0
-            answers.append(bucket.take(Demand(0, rate, Use.SENDING_WHILE_POLLS_WAIT, late=late)))
-            history.add(bucket.now, history.drop_newest(late))
+            told = Demand(0, rate, Use.SENDING_WHILE_POLLS_WAIT, late=late, late_age_ms=bucket.now - taken_at)
+            answers.append(bucket.take(told))
+            if bucket.now - taken_at < COUNTED_MS:
+                # Older ones may be too many already when they leave: see the callers below.
+                history.add(bucket.now, history.drop_newest(late))
         elif isinstance(what, Use):
-            in_hand = bucket.take(Demand(much, rate, what))
+            in_hand, taken_at = bucket.take(Demand(much, rate, what)), bucket.now
             answers.append(in_hand)
             history.add(bucket.now, in_hand)
         else:
@@ -266,6 +277,173 @@ class TestInRedis:
             assert 0 < remaining <= 60_000
 
 
+# --- Tokens kept, called on late, given back ---------------------------------------------------------------------------
+
+LATE_AFTER_MS = round(LATE_AFTER_SECONDS * 1000)
+WINDOW_MS = round(WINDOW_SECONDS * 1000)
+
+
+@dataclass
+class Call:
+    taken_at: int
+    left_at: int
+    told_at: int | None = None
+
+    @property
+    def is_late(self) -> bool:
+        return self.left_at - self.taken_at > LATE_AFTER_MS
+
+
+@dataclass
+class Caller:
+    """Somebody with tokens in hand (the instants of their taking), and late calls not told yet."""
+
+    in_hand: list[int] = field(default_factory=list)
+    untold: list[Call] = field(default_factory=list)
+
+
+class Callers:
+    """Two who share a bucket, as sending and the polls do, and do with their tokens what they like, when they like.
+
+    The bucket is full whenever they ask: what the window does not hold back nothing does.
+    """
+
+    def __init__(self, bucket: Any, *, rate: float, slot_ms: int) -> None:
+        self.bucket = bucket
+        self.rate = rate
+        # A token older than this may have left the window.
+        self.old_ms = COUNTED_MS - slot_ms
+        self.callers = Caller(), Caller()
+        self.calls: list[Call] = []
+        self.answers: list[int] = []
+        # A bucket seen for the first time begins empty.
+        bucket.take(Demand(0, rate, Use.SENDING))
+
+    def play(self, steps: list[tuple[str, int, int]]) -> None:
+        for what, who, much in steps:
+            if what == "wait":
+                self.bucket.now += much
+            elif what == "send":
+                for _ in range(much):
+                    self.take(self.callers[who], 100_000)
+                    self.leave(self.callers[who], 100_000)
+                    self.bucket.now += 40
+            else:
+                getattr(self, what)(self.callers[who], much)
+
+    def take(self, caller: Caller, want: int) -> None:
+        """Tells in the same breath what left late."""
+        now, late = self.bucket.now, caller.untold
+        age = now - min((call.taken_at for call in late), default=now)
+        self.bucket.fill(self.rate)
+        given = self.bucket.take(Demand(want, self.rate, Use.SENDING, late=len(late), late_age_ms=age))
+        for call in late:
+            call.told_at = now
+        caller.untold = []
+        if given:
+            assert self.known() + given <= limit(self.rate)
+        caller.in_hand += [now] * given
+        self.answers.append(given)
+
+    def known(self) -> int:
+        """The calls of IO's window, and those that may still become some; but not what is old and was not told."""
+        now, others = self.bucket.now, sum((caller.untold for caller in self.callers), start=list[Call]())
+        in_hand = sum((caller.in_hand for caller in self.callers), start=[call.taken_at for call in others])
+        left = [call for call in self.calls if call.left_at > now - WINDOW_MS and call not in others]
+        return len(left) + sum(taken_at > now - self.old_ms for taken_at in in_hand)
+
+    def leave(self, caller: Caller, count: int) -> None:
+        leaving, caller.in_hand = caller.in_hand[:count], caller.in_hand[count:]
+        calls = [Call(taken_at, self.bucket.now) for taken_at in leaving]
+        self.calls += calls
+        caller.untold += [call for call in calls if call.is_late]
+
+    def give_back(self, caller: Caller, count: int) -> None:
+        back, caller.in_hand = caller.in_hand[-count:], caller.in_hand[:-count]
+        if back:
+            self.bucket.give_back(len(back), age_ms=self.bucket.now - min(back))
+
+    def most_in_a_window(self) -> int:
+        """Of IO's, at their leaving; without those whose tokens were old before it was told that they had left."""
+        in_time = [
+            call.left_at
+            for call in self.calls
+            if not call.is_late or (call.told_at or self.bucket.now) - call.taken_at < self.old_ms
+        ]
+        return max((sum(at - WINDOW_MS < each <= at for each in in_time) for at in set(in_time)), default=0)
+
+
+WHO = st.integers(0, 1)
+CALLERS_STEPS = st.one_of(
+    st.tuples(st.just("wait"), WHO, st.integers(0, 300)),
+    st.tuples(st.just("wait"), WHO, st.integers(4_000, 6_000)),
+    st.tuples(st.just("send"), WHO, st.integers(1, 130)),
+    st.tuples(st.just("take"), WHO, st.sampled_from([0, 1, 5, 100_000])),
+    st.tuples(st.just("leave"), WHO, st.integers(1, 20)),
+    st.tuples(st.just("give_back"), WHO, st.integers(1, 20)),
+)
+
+
+class TestCallers:
+    @given(
+        rate=st.sampled_from([0.7, 3.0, 10.0, 30.0]),
+        slot_ms=st.sampled_from([pacing_redis.SLOT_MS, pacing_database.SLOT_MS]),
+        steps=st.lists(CALLERS_STEPS, max_size=40),
+    )
+    @settings(max_examples=150, deadline=None)
+    def test_no_more_leave_in_a_window_than_io_grants(
+        self, rate: float, slot_ms: int, steps: list[tuple[str, int, int]]
+    ) -> None:
+        callers = Callers(long_idle(rate, slot_ms=slot_ms), rate=rate, slot_ms=slot_ms)
+        callers.play(steps)
+        assert callers.most_in_a_window() <= limit(rate)
+
+    @pytest.mark.redis
+    @pytest.mark.django_db
+    @given(rate=st.sampled_from([0.7, 10.0, 30.0]), steps=st.lists(CALLERS_STEPS, max_size=25))
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_nor_with_the_script_which_agrees(
+        self, client: "redis.Redis", rate: float, steps: list[tuple[str, int, int]]
+    ) -> None:
+        in_redis = Callers(InRedis(client, known_for_long=True), rate=rate, slot_ms=SLOT_MS)
+        in_redis.play(steps)
+        in_python = Callers(InPython(), rate=rate, slot_ms=SLOT_MS)
+        in_python.play(steps)
+        assert in_redis.answers == in_python.answers
+        assert in_redis.most_in_a_window() <= limit(rate)
+
+    def test_tokens_kept_through_a_stall_count_when_they_are_used_at_last(self) -> None:
+        """The window has forgotten them; but IO sees their calls now."""
+        callers = Callers(long_idle(30), rate=30, slot_ms=SLOT_MS)
+        sender = callers.callers[0]
+        callers.take(sender, 15)
+        callers.bucket.now += 600
+        callers.take(sender, 15)
+        callers.bucket.now += 10_000
+        callers.leave(sender, 30)
+        began = callers.bucket.now
+        callers.play([("send", 0, 130)])
+        assert len(callers.calls) == sum(call.left_at >= began for call in callers.calls)
+        assert sum(call.left_at < began + WINDOW_MS for call in callers.calls) <= 150
+
+    def test_tokens_older_than_the_window_take_nothing_out_of_it(self) -> None:
+        bucket = long_idle(30)
+        assert bucket.take(all_of(30)) == 15
+        bucket.now += 6_000
+        assert bucket.take(all_of(30)) == 15
+        bucket.give_back(15, age_ms=6_000)
+        assert bucket.take(all_of(30)) == 0
+        assert [count for _, count in bucket.bucket.grants] == [15]
+
+    def test_what_others_took_meanwhile_stays_in_the_window(self) -> None:
+        bucket = long_idle(30)
+        bucket.take(Demand(5, 30, Use.SENDING))
+        bucket.now += 300
+        bucket.take(Demand(3, 30, Use.POLLS))
+        bucket.give_back(5, age_ms=300)
+        assert bucket.bucket.grants == [[bucket.now, 3]]
+
+
 # --- How much of the rate is used ------------------------------------------------------------------------------------
 
 
@@ -273,8 +451,8 @@ def all_of(rate: float) -> Demand:
     return Demand(100_000, rate, Use.SENDING)
 
 
-def long_idle(rate: float) -> InPython:
-    bucket = InPython()
+def long_idle(rate: float, *, slot_ms: int = SLOT_MS) -> InPython:
+    bucket = InPython(slot_ms)
     bucket.take(all_of(rate))
     bucket.now += LONG_AGO
     return bucket
@@ -333,10 +511,12 @@ class Arrivals:
 
     def send(self, bucket: InPython, *, seconds: int) -> None:
         late, clock, stuck_at = 0, float(bucket.now), bucket.now + self.chance.uniform(1_000, 10_000)
+        asked_at = bucket.now
         end = clock + seconds * 1000
         while clock < end:
             bucket.now = int(clock)
-            given = bucket.take(Demand(1000, self.rate, Use.SENDING, late=late))
+            age = bucket.now - asked_at
+            given, asked_at = bucket.take(Demand(1000, self.rate, Use.SENDING, late=late, late_age_ms=age)), bucket.now
             left = clock + 2 + (self.chance.expovariate(1 / 8) if given else 0)
             if left >= stuck_at:
                 left += self.chance.uniform(50, 400)
