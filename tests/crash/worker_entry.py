@@ -117,6 +117,8 @@ def shorten_waiting() -> None:
     if os.environ["CRASH_GROUP"]:
         for module in (serving, dispatching):
             vars(module)["GROUP"] = int(os.environ["CRASH_GROUP"])
+        # Else all answers of a scenario may come together, and a checkpoint after them is passed only once.
+        dispatching.ANSWERS_AT_ONCE = serving.CALLS_AT_ONCE = int(os.environ["CRASH_GROUP"])
     recording.FIRST_RETRY_SECONDS = 0.2
     recording.LONGEST_RETRY_SECONDS = 3.0
     polling.CLAIMED_FOR_SECONDS = 5.0
