@@ -187,6 +187,11 @@ class Slice:
         for begin in range(0, len(to_send), GROUP):
             group = to_send[begin : begin + GROUP]
             self._send(group, of={row.message: row for row in rows})
+        begun = {row.io_account for row in rows if row.message in self._lanes[row.io_account].in_flight}
+        for account in wanted.keys() - begun:
+            # No room to send until some answer comes, which looks at once: asking the database meanwhile would be idle.
+            lane = self._lanes[account]
+            lane.look_at = max(lane.look_at, time.monotonic() + LOOK_FOR_TOKENS_SECONDS)
         # Tokens kept until there is room again would be old by then, and older than the window after a stall of IO.
         self._return_tokens(self._lanes[account] for account in wanted)
 

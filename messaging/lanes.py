@@ -140,6 +140,11 @@ def being_sent(io_accounts: Collection[int]) -> dict[int, int]:
 _paused: dict[int, float] = {}
 
 
+def forget() -> None:
+    """What this process heard. For tests: accounts of another database have the same ids."""
+    _paused.clear()
+
+
 def is_paused_here(io_account: int) -> bool:
     """Whether this process met a 429 of the account whose pause is not over; asked on any thread, costs nothing."""
     return _paused.get(io_account, 0.0) > time.monotonic()

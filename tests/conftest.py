@@ -141,10 +141,11 @@ def _empty_redis(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(autouse=True)
 def _a_new_look() -> None:
-    """What the operating view keeps for some seconds is of the test before."""
-    from messaging import operating  # only once Django is set up
+    """What the operating view keeps for some seconds is of the test before, and so are the pauses a process heard of."""
+    from messaging import lanes, operating  # only once Django is set up
 
     operating.forget()
+    lanes.forget()
 
 
 @pytest.fixture(autouse=True)

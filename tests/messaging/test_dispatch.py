@@ -12,7 +12,7 @@ from django.db import DatabaseError, DataError, IntegrityError, OperationalError
 
 from io_client.client import IOClient
 from io_client.outcomes import Accepted, Unavailable
-from messaging import dispatching, draining, engine, keeping_answers, lanes, marking, moving, serving
+from messaging import claiming, dispatching, draining, engine, keeping_answers, lanes, marking, moving, serving
 from messaging.answers import ProfileAnswer, SendAnswer
 from messaging.deciding import cancel
 from messaging.dispatching import dispatch
@@ -784,3 +784,28 @@ class TestEngineThatDied:
             dispatch()
         assert fresh(row).delivery_state == Delivery.RECIPIENT_ALLOWED
         assert events(row) == [EventKind.MARKED, EventKind.RELEASED]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestNoRoomToSend:
+    def test_asks_the_database_now_and_then_until_an_answer_comes(
+        self, io: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dispatching, "SLICE_SECONDS", 2.0)
+        monkeypatch.setattr(serving, "MOST_SENDING", 1)
+        asked: list[int] = []
+        choose = claiming.choose
+
+        def counted(*args: Any, **kwargs: Any) -> list[claiming.Chosen]:
+            asked.append(1)
+            return choose(*args, **kwargs)
+
+        monkeypatch.setattr(claiming, "choose", counted)
+        instance = factories.service_instance()
+        for code in codes(9):
+            factories.message_in(Delivery.RECIPIENT_ALLOWED, instance=instance, taxcode=code)
+        io.answer("send", Canned(201, delay=1.9))
+        dispatch()
+        draining.finish()
+        # A hundred times a second otherwise.
+        assert len(asked) < 70
