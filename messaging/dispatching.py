@@ -14,27 +14,29 @@ import queue
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from django.db import Error as DatabaseFailed
 from django.db import connection
 
-from io_client.outcomes import OutcomeUnknown, ProfileOutcome, SendOutcome, Throttled, Unavailable, Withheld
+from io_client.outcomes import SendOutcome, Throttled
 from messaging import claiming, draining, lanes, logs, tallies
 from messaging.answers import Answer, ProfileAnswer, SendAnswer, folding, is_definite
 from messaging.breaker import Breaker, Position
+from messaging.calling import Answers, Call, Calls
 from messaging.checkpoints import checkpoint
 from messaging.claiming import Chosen, Turns
 from messaging.engine import Engine, EngineDead, engine, stopping
+from messaging.gathering import gather
+from messaging.holders import new_holder
 from messaging.keeping_answers import keep
-from messaging.marking import Departure, mark
+from messaging.marking import mark
 from messaging.models import EventKind, IOService, SuspensionReason
 from messaging.moving import move
 from messaging.pacing import Pacer, pacer
-from messaging.sending_hours import closed_organizations
+from messaging.sending_hours import ClosedNow
 from messaging.serving import GROUP, ServedLane
 from messaging.states import Delivery
 from messaging.suspending import KEY_UNREADABLE, NO_KEY, digest_of_key, suspend
@@ -57,20 +59,23 @@ ANSWERS_AT_ONCE = 200
 LOOK_AGAIN_SECONDS = 0.25
 # A lane without tokens looks for the next this often: at a tenth of a second one part in two hundred of the rate is lost.
 LOOK_FOR_TOKENS_SECONDS = 0.04
-KEEP_EVERY_SECONDS = 4.0
+# Also how soon a lane is given up that another process asks for.
+KEEP_EVERY_SECONDS = 1.0
+# Whoever asked for lanes looks this often whether they are free.
+LOOK_FOR_LANES_SECONDS = 0.1
 # Connections that an account with calls under way does not take, however many it could use.
 KEPT_FREE = 50
-# Sending hours change by the minute.
-HOURS_GOOD_FOR_SECONDS = 5.0
 
 _turns = Turns()
 
 
 def dispatch() -> int:
     """Serve free lanes for one slice; returns how many there were. Harmless when doubled, late or killed."""
-    holder = uuid.uuid4()
-    closed = closed_organizations(datetime.now(UTC))
-    taken = lanes.take_lanes(holder=holder, limit=LANES_PER_SLICE, closed=closed)
+    holder = new_holder()
+    closed = ClosedNow()
+    taken = lanes.take_lanes(holder=holder, limit=LANES_PER_SLICE, closed=closed())
+    if not taken and lanes.ask_for_a_share(closed=closed()):
+        taken = _share(holder, closed=closed())
     if not taken:
         return 0
     checkpoint("lane_taken")
@@ -78,6 +83,17 @@ def dispatch() -> int:
         logs.lane_taken(lane.io_account, rate=lane.rate)
     Slice(taken, holder=holder, motor=engine(), pace=pacer(), closed=closed).run()
     return len(taken)
+
+
+def _share(holder: uuid.UUID, *, closed: frozenset[int]) -> list[lanes.TakenLane]:
+    """What others gave up because we asked; none where they did not, or are no more."""
+    until = time.monotonic() + lanes.WANTED_FOR_SECONDS
+    while time.monotonic() < until and not stopping.is_set():
+        time.sleep(LOOK_FOR_LANES_SECONDS)
+        if taken := lanes.take_lanes(holder=holder, limit=LANES_PER_SLICE, closed=closed):
+            # The others come within a moment, if several slices were asked.
+            return taken
+    return []
 
 
 class Slice:
@@ -90,16 +106,16 @@ class Slice:
         holder: uuid.UUID,
         motor: Engine,
         pace: Pacer,
-        closed: frozenset[int] = frozenset(),
+        closed: ClosedNow | None = None,
     ) -> None:
         self._holder = holder
         self._motor = motor
         self._pace = pace
         self._lanes = {lane.io_account: ServedLane.of(lane) for lane in taken}
-        self._answers: queue.SimpleQueue[tuple[ServedLane, Answer]] = queue.SimpleQueue()
+        self._answers: Answers = queue.SimpleQueue()
+        self._calls = Calls(motor, self._answers)
         self._kept_at = time.monotonic()
-        self._closed = closed
-        self._closed_at = time.monotonic()
+        self._closed = closed or ClosedNow()
         self._looks = 0
         # Lanes already given up whose calls are still under way.
         self._draining: list[ServedLane] = []
@@ -159,7 +175,7 @@ class Slice:
         }
         if not wanted:
             return
-        streams = claiming.streams_due(list(wanted), closed=self._closed_now())
+        streams = claiming.streams_due(list(wanted), closed=self._closed())
         rows = claiming.choose(streams, wanted=wanted, turns=_turns)
         self._rest(wanted.keys() - {row.io_account for row in rows})
         if not rows:
@@ -177,7 +193,7 @@ class Slice:
                 to_send += [row.message for row in own if row.is_ready][: max(0, lane.room_to_send())]
         self._put_back_the_stale(to_ask)
         try:
-            self._motor.start_all([self._asking(row, *keys[row.io_service]) for row in to_ask])
+            self._motor.start_all([self._asking(row, keys[row.io_service]) for row in to_ask])
         except EngineDead:
             for row in to_ask:
                 self._lanes[row.io_account].ended(row.message)
@@ -207,7 +223,7 @@ class Slice:
         self._looks += 1
         begin = self._looks % max(1, len(lanes_in_turn))
         for lane in lanes_in_turn[begin:] + lanes_in_turn[:begin]:
-            if not lane.is_served or now < lane.look_at or free <= 0:
+            if not lane.is_served or lane.is_wanted or now < lane.look_at or free <= 0:
                 continue
             # What its rate allows in a second, and not what it could have at most: fifty slow accounts fit together.
             # An account has at most half of what it and the free ones are together, and the last ones are for those that have
@@ -245,12 +261,6 @@ class Slice:
             lane.looked_at = now
             lane.polls_wait = account in waiting
             lane.knows_of(sending.get(account, 0))
-
-    def _closed_now(self) -> frozenset[int]:
-        if time.monotonic() - self._closed_at > HOURS_GOOD_FOR_SECONDS:
-            self._closed_at = time.monotonic()
-            self._closed = closed_organizations(datetime.now(UTC))
-        return self._closed
 
     def _rest(self, accounts: Collection[int]) -> None:
         """Nothing due there: others may have the tokens, and we look again in a moment."""
@@ -300,38 +310,23 @@ class Slice:
             skip_locked=True,
         )
 
-    def _asking(self, row: Chosen, key: str, digest: str) -> tuple[Coroutine[Any, Any, Any], Callable[[Any], None]]:
-        lane = self._lanes[row.io_account]
-        taken_at, asked_at = lane.taken_at, time.monotonic()
-        lane.begins(row.message, row.io_service, is_send=False)
-
-        async def ask() -> ProfileOutcome:
-            lane.leaves(taken_at=taken_at)
-            return await self._motor.client.profile(row.taxcode, key=key)
-
-        def answered(outcome: ProfileOutcome | BaseException) -> None:
-            if isinstance(outcome, BaseException):
-                log.error("a profile call failed inside us: %s", type(outcome).__name__)
-                outcome = Unavailable("internal")
-            self._answers.put((lane, ProfileAnswer(row.message, row.io_service, outcome, digest, asked_at)))
-
-        return ask(), answered
+    def _asking(self, row: Chosen, key_and_digest: tuple[str, str]) -> Call:
+        key, digest = key_and_digest
+        return self._calls.asking(self._lanes[row.io_account], row, key=key, digest=digest)
 
     def _send(self, ids: list[int], *, of: Mapping[int, Chosen]) -> None:
         marked: dict[int, list[int]] = defaultdict(list)
-        calls: list[tuple[Coroutine[Any, Any, Any], Callable[[Any], None]]] = []
+        calls: list[Call] = []
         departures = mark(ids, stayed=partial(self._stayed, of))
         for departure in departures:
             lane = self._lanes[of[departure.message].io_account]
-            taken_at = lane.taken_at
-            lane.begins(departure.message, departure.io_service, is_send=True)
             marked[lane.io_account].append(departure.message)
-            calls.append((self._depart(lane, departure, taken_at), self._arrived(lane, departure)))
+            calls.append(self._calls.sending(lane, departure))
         try:
             self._motor.start_all(calls)
         except EngineDead:
             for departure in departures:
-                self._withhold(self._lanes[of[departure.message].io_account], departure)
+                self._calls.withheld(self._lanes[of[departure.message].io_account], departure)
             raise
         for account, messages in marked.items():
             tallies.count_tokens(account, len(messages))
@@ -340,57 +335,19 @@ class Slice:
     def _stayed(self, of: Mapping[int, Chosen], ids: list[int], attempt_id: uuid.UUID, outcome: SendOutcome) -> None:
         """Marked, or perhaps marked, and no request left: said so as soon as the database is back."""
         for pk in ids:
-            row = of[pk]
-            lane = self._lanes[row.io_account]
-            lane.begins(pk, row.io_service, is_send=True)
-            self._answers.put((lane, SendAnswer(pk, row.io_service, attempt_id, outcome, datetime.now(UTC))))
-
-    def _withhold(self, lane: ServedLane, departure: Departure) -> None:
-        answer = SendAnswer(
-            departure.message, departure.io_service, departure.attempt_id, Withheld(), datetime.now(UTC)
-        )
-        self._answers.put((lane, answer))
-
-    async def _depart(self, lane: ServedLane, departure: Departure, taken_at: float) -> SendOutcome:
-        def may_leave() -> bool:
-            if not (departure.is_allowed() and lane.may_send()):
-                return False
-            lane.leaves(taken_at=taken_at)
-            return True
-
-        checkpoint("before_request")
-        outcome = await self._motor.client.send(departure.letter, key=departure.key, may_leave=may_leave)
-        checkpoint("send_answered")
-        return outcome
-
-    def _arrived(self, lane: ServedLane, departure: Departure) -> Callable[[SendOutcome | BaseException], None]:
-        def answered(outcome: SendOutcome | BaseException) -> None:
-            if isinstance(outcome, BaseException):
-                # A fault of ours says nothing about what IO has: that is what doubt is for.
-                log.error("message %s: sending failed inside us: %s", departure.message, type(outcome).__name__)
-                outcome = OutcomeUnknown("internal")
-            lane.notices(outcome)
-            self._answers.put(
-                (
-                    lane,
-                    SendAnswer(
-                        departure.message,
-                        departure.io_service,
-                        departure.attempt_id,
-                        outcome,
-                        datetime.now(UTC),
-                        departure.key_digest,
-                    ),
-                )
-            )
-
-        return answered
+            self._calls.stayed(self._lanes[of[pk].io_account], of[pk], attempt_id, outcome)
 
     # --- collecting --------------------------------------------------------------------------------------------
 
     def _collect(self) -> None:
         """Wait a moment for answers, then record all that came."""
-        batch = self._gathered()
+        under_way = sum(len(lane.in_flight) for lane in (*self._lanes.values(), *self._draining))
+        batch = gather(
+            self._answers,
+            first_within=self._until_next_look(),
+            more_within=GATHER_MANY_SECONDS if under_way >= 2 * GROUP else GATHER_SECONDS,
+            most=ANSWERS_AT_ONCE,
+        )
         if not batch:
             return
         answers = [answer for _, answer in batch]
@@ -416,19 +373,6 @@ class Slice:
                 lane.look_at = 0.0
             self._attempt(partial(_tell, lane.io_account, own))
             self._attempt(partial(self._learn, lane, own))
-
-    def _gathered(self) -> list[tuple[ServedLane, Answer]]:
-        """Answers that came, once there is one: with a few more, since ten cost little more to record than one."""
-        batch: list[tuple[ServedLane, Answer]] = []
-        try:
-            batch.append(self._answers.get(timeout=self._until_next_look()))
-            under_way = sum(len(lane.in_flight) for lane in (*self._lanes.values(), *self._draining))
-            until = time.monotonic() + (GATHER_MANY_SECONDS if under_way >= 2 * GROUP else GATHER_SECONDS)
-            while len(batch) < ANSWERS_AT_ONCE:
-                batch.append(self._answers.get(timeout=max(0.0, until - time.monotonic())))
-        except queue.Empty:
-            pass
-        return batch
 
     def _until_next_look(self) -> float:
         """Seconds, at most LOOK_EVERY_SECONDS, until some lane should be looked at again."""
@@ -458,6 +402,7 @@ class Slice:
             lane
             for lane in self._lanes.values()
             if all_of_them
+            or lane.is_wanted
             or (
                 not lane.in_flight
                 and (not lane.is_served or (lane.look_at > now and not lane.is_out_of_tokens) or lane.is_shut())

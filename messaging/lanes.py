@@ -7,6 +7,7 @@ the mark is a conditional UPDATE. Instants are the database's.
 import random
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -19,12 +20,15 @@ from messaging import logs
 from messaging.breaker import Breaker
 from messaging.claiming import streams_due
 from messaging.database_clock import DatabaseClock, now_plus
+from messaging.holders import process_of, this_process
 from messaging.models import Message
 from messaging.states import Delivery
 from registry.models import Lane
 
 # Longer than a slice, so that a lane is not lost between renewals, short enough that a dead worker's is soon free.
 HELD_FOR_SECONDS = 20.0
+# A lane given up because another process asked for it is kept for that one: longer than a holder takes to notice.
+WANTED_FOR_SECONDS = 3.0
 # A 429 without a hint: this long, and up to a fifth longer, so that accounts throttled together do not return together.
 DEFAULT_PAUSE_SECONDS = 5.0
 PAUSE_JITTER = 0.2
@@ -46,6 +50,8 @@ class TakenLane:
     rate: float
     breaker: Breaker
     clock: DatabaseClock
+    # Another process, which serves no account, asks for it.
+    is_wanted: bool = False
 
 
 def take_lanes(*, holder: uuid.UUID, limit: int, closed: Collection[int] = ()) -> list[TakenLane]:
@@ -57,6 +63,7 @@ def take_lanes(*, holder: uuid.UUID, limit: int, closed: Collection[int] = ()) -
         Q(holder=None) | Q(held_until__lt=Now()),
         Q(paused_until=None) | Q(paused_until__lte=Now()),
         Q(opened_at=None) | Q(probe_at__lte=Now()),
+        Q(wanted_until=None) | Q(wanted_until__lt=Now()) | Q(wanted_by=process_of(holder)),
     )
     due = accounts_due(free.values_list("pk", flat=True), closed=closed)
     if not due:
@@ -73,9 +80,35 @@ def take_lanes(*, holder: uuid.UUID, limit: int, closed: Collection[int] = ()) -
             return []
         for pk in taken:
             _paused.pop(pk, None)  # The row knows better: its pause is over.
-        Lane.objects.filter(pk__in=taken).update(holder=holder, held_until=now_plus(HELD_FOR_SECONDS))
+        Lane.objects.filter(pk__in=taken).update(
+            holder=holder, held_until=now_plus(HELD_FOR_SECONDS), wanted_by=None, wanted_until=None
+        )
         rows = Lane.objects.filter(pk__in=taken, holder=holder).select_related("io_account").annotate(now=Now())
         return [_taken(lane, now=lane.now) for lane in rows]
+
+
+def ask_for_a_share(*, closed: Collection[int] = ()) -> bool:
+    """Ask for half of the busy lanes of every other process that holds several; whether there was anything to ask for.
+
+    Only a process that holds none asks, so that two never take lanes from each other in turns. Which slice took them all
+    is a matter of who was first: without this a second worker would watch the first.
+    """
+    held = Lane.objects.filter(holder__isnull=False, held_until__gt=Now()).values_list("pk", "holder")
+    of_process: dict[uuid.UUID, list[int]] = defaultdict(list)
+    for pk, holder in held:
+        assert holder is not None  # the filter above
+        of_process[process_of(holder)].append(pk)
+    if this_process() in of_process:
+        return False
+    due = accounts_due([pk for pks in of_process.values() if len(pks) > 1 for pk in pks], closed=closed)
+    wanted: list[int] = []
+    for pks in of_process.values():
+        busy = sorted(due.intersection(pks))
+        wanted += busy[: len(busy) // 2]
+    if not wanted:
+        return False
+    asked = Lane.objects.filter(Q(wanted_until=None) | Q(wanted_until__lt=Now()), pk__in=wanted, holder__isnull=False)
+    return bool(asked.update(wanted_by=this_process(), wanted_until=now_plus(WANTED_FOR_SECONDS)))
 
 
 def accounts_due(io_accounts: Iterable[int], *, closed: Collection[int] = ()) -> frozenset[int]:
@@ -95,6 +128,7 @@ def _taken(lane: Lane, *, now: datetime) -> TakenLane:
         rate=effective_rate(lane, now=now),
         breaker=_breaker(lane),
         clock=DatabaseClock(now),
+        is_wanted=lane.wanted_until is not None and lane.wanted_until > now,
     )
 
 

@@ -29,9 +29,10 @@ from messaging import draining, lanes, tallies
 from messaging.database_clock import now_plus
 from messaging.engine import Engine, engine, stopping
 from messaging.following import Question, Reply, record_replies, wait_for_next_date
+from messaging.gathering import gather
 from messaging.models import IOService, Message, SuspensionReason
 from messaging.pacing import Pacer, pacer
-from messaging.sending_hours import closed_organizations
+from messaging.sending_hours import ClosedNow
 from messaging.states import Delivery
 from messaging.suspending import NOT_ASKED_FOR_SECONDS, digest_of_key
 from registry.models import Lane
@@ -56,8 +57,6 @@ LOOK_AGAIN_SECONDS = 0.25
 SURVEY_EVERY_SECONDS = 0.25
 # Rows that cannot be asked about are put off this often.
 PUT_OFF_EVERY_SECONDS = 1.0
-# Sending hours change by the minute.
-HOURS_GOOD_FOR_SECONDS = 5.0
 
 # One slice claims at a time, so that two do not both count on the same free connections.
 _claiming = threading.Lock()
@@ -103,8 +102,7 @@ class Slice:
         self._sending: frozenset[int] = frozenset()
         self._survey_at = 0.0
         self._put_off_at = 0.0
-        self._closed: frozenset[int] = frozenset()
-        self._closed_until = 0.0
+        self._closed = ClosedNow()
         # io_account -> when to look at it next; those never looked at come first.
         self._look_at: dict[int, float] = {}
         self._asked = 0
@@ -167,14 +165,8 @@ class Slice:
             _put_off_where_the_key_is_refused()
         self._due = _accounts_with_polls()
         if self._due:
-            self._sending = lanes.accounts_due([lane.pk for lane in self._due], closed=self._closed_now())
+            self._sending = lanes.accounts_due([lane.pk for lane in self._due], closed=self._closed())
         self._survey_at = time.monotonic() + SURVEY_EVERY_SECONDS
-
-    def _closed_now(self) -> frozenset[int]:
-        if time.monotonic() >= self._closed_until:
-            self._closed = closed_organizations(datetime.now(UTC))
-            self._closed_until = time.monotonic() + HOURS_GOOD_FOR_SECONDS
-        return self._closed
 
     def _start(self) -> None:
         """Begin what may begin, at the accounts whose turn it is."""
@@ -266,7 +258,7 @@ class Slice:
 
     def _collect(self) -> None:
         """Wait a moment for answers, then record all that came."""
-        together = self._gathered()
+        together = gather(self._replies, first_within=LOOK_EVERY_SECONDS, more_within=GATHER_SECONDS, most=GROUP)
         if not together:
             return
         for reply in together:
@@ -276,18 +268,6 @@ class Slice:
         if is_news or not any(self._under_way.values()):
             # An account was paused or its breaker moved, or this may have been all.
             self._survey_at = 0.0
-
-    def _gathered(self) -> list[Reply]:
-        """The next answer and those that come right after it; none when a moment has passed without."""
-        together: list[Reply] = []
-        try:
-            together.append(self._replies.get(timeout=LOOK_EVERY_SECONDS))
-            until = time.monotonic() + GATHER_SECONDS
-            while len(together) < GROUP:
-                together.append(self._replies.get(timeout=max(0.0, until - time.monotonic())))
-        except queue.Empty:
-            pass
-        return together
 
 
 def _put_off_where_the_key_is_refused() -> None:

@@ -1,7 +1,8 @@
 """Which enti may not send now, and when each may again. Messages that wait for it are neither moved nor rewritten."""
 
+import time
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from django.db.models import Exists, OuterRef
 
@@ -9,7 +10,10 @@ from registry.models import ClosureDay, Organization
 from registry.opening_hours import ROME, Closure, OpeningHours, is_open
 from registry.opening_hours import next_opening as opening_of
 
-__all__ = ["closed_organizations", "next_opening"]
+__all__ = ["ClosedNow", "closed_organizations", "next_opening"]
+
+# Sending hours change by the minute.
+_GOOD_FOR_SECONDS = 5.0
 
 
 def closed_organizations(at: datetime) -> frozenset[int]:
@@ -31,6 +35,20 @@ def closed_organizations(at: datetime) -> frozenset[int]:
             at,
         )
     )
+
+
+class ClosedNow:
+    """The enti that may not send now, asked again every few seconds: what a slice looks at many times a second."""
+
+    def __init__(self) -> None:
+        self._known: frozenset[int] = frozenset()
+        self._until = 0.0
+
+    def __call__(self) -> frozenset[int]:
+        if time.monotonic() >= self._until:
+            self._known = closed_organizations(datetime.now(UTC))
+            self._until = time.monotonic() + _GOOD_FOR_SECONDS
+        return self._known
 
 
 def _with_today(hours: OpeningHours, *, today: date, is_closed: bool) -> OpeningHours:

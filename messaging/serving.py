@@ -56,6 +56,8 @@ class ServedLane:
     elsewhere: int = 0
     is_out_of_tokens: bool = False
     is_served: bool = True
+    # Another process asks for the account: it is given up at once, and what is under way comes back here all the same.
+    is_wanted: bool = False
     # Sends in a row that IO did not answer, as the loop's thread saw them come in.
     _unanswered: int = 0
     # For each call that left late when its token was asked for; the loop's thread appends.
@@ -145,7 +147,7 @@ class ServedLane:
 
     def hears(self, taken: TakenLane) -> None:
         """What the lane's row says now: others may have met an outage, a 429 or a new rate."""
-        self.rate, self.now = taken.rate, taken.clock.now
+        self.rate, self.now, self.is_wanted = taken.rate, taken.clock.now, taken.is_wanted
         self.learns(taken.breaker)
 
     def learns(self, breaker: Breaker) -> None:

@@ -47,6 +47,9 @@ class Lane(models.Model):
     io_account = models.OneToOneField(IOAccount, models.CASCADE, primary_key=True, related_name="lane")
     holder = models.UUIDField(null=True, editable=False)
     held_until = models.DateTimeField(null=True, editable=False)
+    # Which process asks its holder for it, and until when it is kept for that process (`messaging.lanes`).
+    wanted_by = models.UUIDField(null=True, editable=False)
+    wanted_until = models.DateTimeField(null=True, editable=False)
     # 429: nobody calls for this account before this instant.
     paused_until = models.DateTimeField(null=True, editable=False)
     # After a 429 and its pause the rate is multiplied by this, then by a little more every second until `slowed_until`.
