@@ -97,7 +97,7 @@ class Disturber:
         process.stop()
         if what.seconds > ANSWERS_FORGOTTEN_AFTER_SECONDS:
             # Awake again, the process may find that it waited too long for answers that lie there, unread.
-            yield from self.ledger.excuse(str(what))
+            yield from self.ledger.excuse(str(what), is_stopped=True)
         yield what.seconds
         process.resume()
 

@@ -37,13 +37,14 @@ class Ledger:
     # The most rows that one disturbance met on their way, of all accounts together.
     most_at_once: int = 0
 
-    def excuse(self, what: str, *, dead: Process | None = None) -> Iterator[float]:
+    def excuse(self, what: str, *, dead: Process | None = None, is_stopped: bool = False) -> Iterator[float]:
         """Write down the rows on their way, after `dead` and all its connections are gone; yields while it must wait.
 
-        Nobody but the dead could have recorded its rows, and their leases still run: they are all here. Where IO is what
-        went, or the database was away meanwhile, some may be in doubt already: those that were marked before now.
+        Nobody but the dead, or one that is stopped at this moment, could have recorded its rows, and their leases still
+        run: they are all here. Where IO is what went, or the database was away meanwhile, some may be in doubt already:
+        those that were marked before now.
         """
-        could_ask_at_once = dead is not None
+        could_ask_at_once = dead is not None or is_stopped
         while True:
             try:
                 if dead is None or self._has_forgotten(dead):
