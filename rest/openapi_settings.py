@@ -10,8 +10,18 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SERVERS": [{"url": "/"}],
     "LICENSE": {"name": "EUPL-1.2", "identifier": "EUPL-1.2"},
     "COMPONENT_SPLIT_REQUEST": False,
+    # Bodies of PATCH are lists of operations, not documents with everything optional.
+    "COMPONENT_SPLIT_PATCH": False,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "POSTPROCESSING_HOOKS": ["rest.schema.without_enum_ids"],
     "DISABLE_DOCSTRING_DESCRIPTIONS": True,
-    "TAGS": [{"name": "messages", "description": "Sending messages and following them."}],
+    "TAGS": [
+        {"name": "messages", "description": "Sending messages and following them."},
+        {"name": "service-instances", "description": "What one sends through: organization, service and template."},
+        {"name": "templates", "description": "Texts with placeholders, kept in versions."},
+        {"name": "organizations", "description": "The public bodies in whose name messages are sent."},
+        {"name": "services", "description": "What the citizen sees on IO as the sender, beside the body's name."},
+        {"name": "people", "description": "Users, what they may do, the programs that act for them, and their keys."},
+        {"name": "system", "description": "Who one is, and whether the portal is well."},
+    ],
 }

@@ -5,11 +5,12 @@ The order always ends with the id, so that no row is shown twice or skipped beca
 
 import base64
 import binascii
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
@@ -30,7 +31,7 @@ _Row = TypeVar("_Row", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """`field` of the model (the id breaks its ties) and its direction."""
+    """`field` of the model, or of a row it points at (the id breaks ties), and its direction."""
 
     field: str
     descending: bool
@@ -68,15 +69,15 @@ class Page(Generic[_Row]):
     total_at_least: int
 
 
-def read(reader: QueryReader, *, model: type[Model], sorts: Mapping[str, str]) -> PageRequest:
+def read(reader: QueryReader, *, model: type[Model], sorts: Mapping[str, str], descending: bool = True) -> PageRequest:
     """What the request asks for; faults go to `reader.errors`. `sorts` maps the API's names to fields, the first is the default.
 
-    As in GovIO, an offset is rounded down to a multiple of the limit.
+    `descending` is the direction where none is asked for. As in GovIO, an offset is rounded down to a multiple of the limit.
     """
     limit = reader.integer("limit", minimum=1, maximum=MAX_LIMIT) or DEFAULT_LIMIT
     offset = reader.integer("offset", minimum=0, maximum=MAX_OFFSET) or 0
     field = reader.choice("sort", choices=sorts, default=next(iter(sorts.values())))
-    descending = reader.choice("sort_direction", choices={"desc": True, "asc": False}, default=True)
+    descending = reader.choice("sort_direction", choices={"desc": True, "asc": False}, default=descending)
     sort = Sort(field, descending=descending)
     text = reader.text("cursor")
     cursor = None
@@ -90,21 +91,38 @@ def read(reader: QueryReader, *, model: type[Model], sorts: Mapping[str, str]) -
     return PageRequest(limit, offset - offset % limit, sort, cursor)
 
 
-def fetch(queryset: QuerySet[_Row], *, asked: PageRequest) -> Page[_Row]:
+class Way(Protocol[_Row]):
+    """A quicker way to the same page than the queryset's own, for tables that grow without end."""
+
+    def count(self, queryset: QuerySet[_Row], *, limit: int) -> int:
+        """How many rows there are, counted up to the limit."""
+        ...
+
+    def rows(self, ordered: QuerySet[_Row], *, asked: PageRequest, total: int | None) -> QuerySet[_Row]:
+        """From the offset on, one row more than the limit. `total`, counted to `EXACT_TOTAL` + 1, is None after a cursor."""
+        ...
+
+
+def fetch(queryset: QuerySet[_Row], *, asked: PageRequest, way: Way[_Row] | None = None) -> Page[_Row]:
     """Two statements: the rows (one more than shown, to know whether others follow) and the bounded count."""
     ordered = queryset.order_by(*asked.sort.order_by())
+    first, last = asked.offset, asked.offset + asked.limit + 1
     if asked.cursor is not None:
         ordered = ordered.filter(_after(asked.sort, asked.cursor))
-        rows = list(ordered[: asked.limit + 1])
+        rows = list(way.rows(ordered, asked=asked, total=None) if way else ordered[first:last])
         known = asked.cursor.position + len(rows)
         return Page(asked, rows[: asked.limit], len(rows) > asked.limit, None, known)
-    rows = list(ordered[asked.offset : asked.offset + asked.limit + 1])
-    shown, has_next = rows[: asked.limit], len(rows) > asked.limit
-    if shown and not has_next and asked.offset + len(shown) <= EXACT_TOTAL:
-        # The last page: the count is already known.
-        total = asked.offset + len(shown)
+    if way is not None:
+        total = way.count(queryset, limit=EXACT_TOTAL + 1)
+        rows = list(way.rows(ordered, asked=asked, total=total))
     else:
-        total = queryset.order_by().values("pk")[: EXACT_TOTAL + 1].count()
+        rows = list(ordered[first:last])
+        if 0 < len(rows) <= asked.limit and first + len(rows) <= EXACT_TOTAL:
+            # The last page: the count is already known.
+            total = first + len(rows)
+        else:
+            total = queryset.order_by().values("pk")[: EXACT_TOTAL + 1].count()
+    shown, has_next = rows[: asked.limit], len(rows) > asked.limit
     return Page(asked, shown, has_next, total if total <= EXACT_TOTAL else None, min(total, EXACT_TOTAL))
 
 
@@ -163,9 +181,19 @@ def _encode(page: Page[Any]) -> str:
     """Opaque to clients, not secret: it gives no right, since every page is filtered by what its reader may see."""
     last, asked = page.rows[-1], page.asked
     position = (asked.cursor.position if asked.cursor else asked.offset) + len(page.rows)
-    value = last._meta.get_field(asked.sort.field).value_to_string(last)
+    *steps, name = asked.sort.field.split("__")
+    owner = functools.reduce(getattr, steps, last)
+    value = owner._meta.get_field(name).value_to_string(owner)
     text = json.dumps([asked.sort.field, asked.sort.descending, str(value), last.pk, position])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _field(model: type[Model], path: str) -> Any:
+    """The field at the end of a path through relations, as `template__name`."""
+    *steps, name = path.split("__")
+    for step in steps:
+        model = cast("type[Model]", model._meta.get_field(step).related_model)
+    return model._meta.get_field(name)
 
 
 def _decode(text: str, *, model: type[Model], sort: Sort) -> Cursor | None:
@@ -177,7 +205,7 @@ def _decode(text: str, *, model: type[Model], sort: Sort) -> Cursor | None:
             return None
         if not all(type(number) is int and 0 <= number < 2**63 for number in (row_id, position)):
             return None
-        last = model._meta.get_field(field).to_python(value)  # type: ignore[union-attr]
+        last = _field(model, field).to_python(value)
         if isinstance(last, datetime):
             if last.tzinfo is None:
                 return None

@@ -197,20 +197,21 @@ def _method_not_allowed(error: exceptions.MethodNotAllowed) -> Problem:
 
 
 def _validation(error: exceptions.ValidationError) -> Problem:
-    return Problem(400, code="invalid", errors=_flatten(error.detail))
+    return Problem(400, code="invalid", errors=flatten(error.detail))
 
 
-def _flatten(detail: Any, *steps: str | int) -> list[ErrorItem]:
+def flatten(detail: Any, *steps: str | int) -> list[ErrorItem]:
+    """The faults that a serializer found, with their pointers."""
     match detail:
         case dict():
             named = ((name, () if name == "non_field_errors" else (name,)) for name in detail)
-            return [item for name, step in named for item in _flatten(detail[name], *steps, *step)]
+            return [item for name, step in named for item in flatten(detail[name], *steps, *step)]
         case list():
             nested = any(isinstance(item, dict) for item in detail)
             return [
                 found
                 for index, item in enumerate(detail)
-                for found in _flatten(item, *steps, *((index,) if nested else ()))
+                for found in flatten(item, *steps, *((index,) if nested else ()))
             ]
         case exceptions.ErrorDetail():
             return [ErrorItem(detail.code or "invalid", pointer(*steps), str(detail))]

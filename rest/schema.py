@@ -8,6 +8,8 @@ from typing import Any, cast
 import yaml
 from django.http import HttpResponse
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import build_examples_list
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers
@@ -72,7 +74,7 @@ _PROBLEMS = {
     403: "Visible, but the key's scopes or its user's grants do not allow this.",
     404: "Unknown, or not visible to the caller.",
     405: "Method not allowed here.",
-    409: "The idempotency key was used for another request.",
+    409: "In conflict with what there is: the key was used for another request, a value is taken, the state moved on.",
     413: "Body too large.",
     415: "The body is not `application/json` in UTF-8.",
     422: "Well-formed, but impossible: unknown service instance, missing placeholder, amount above the cap...",
@@ -80,6 +82,35 @@ _PROBLEMS = {
     500: "Unexpected; `detail` has a code to quote.",
     503: "Temporarily unavailable; repeat the same request after `Retry-After` seconds.",
 }
+
+
+class Operation(AutoSchema):
+    """How an operation is told. Examples of requests are shown as they are written, since the tests send them so.
+
+    The library would drop those of a body that is not `application/json`, and put a list around those that are lists.
+    """
+
+    def _get_examples(
+        self, serializer: Any, direction: str, media_type: str, status_code: str | None = None, extras: Any = None
+    ) -> Any:
+        if direction != "request":
+            return super()._get_examples(serializer, direction, media_type, status_code, extras)  # type: ignore[no-untyped-call]
+        is_json = "json" in media_type
+        shown = [
+            example
+            for example in self.get_examples()
+            if example.request_only and (example.media_type == media_type or (not example.media_type and is_json))
+        ]
+        return build_examples_list(shown)
+
+    def _unwrap_list_serializer(self, serializer: Any, direction: Any) -> Any:
+        """With the bounds of the list, which the library leaves out."""
+        made = super()._unwrap_list_serializer(serializer, direction)
+        if not isinstance(serializer, serializers.ListSerializer):
+            return made
+        # What the types of the library do not know of.
+        bounds = {"minItems": vars(serializer)["min_length"], "maxItems": vars(serializer)["max_length"]}
+        return made and {**made, **{name: bound for name, bound in bounds.items() if bound is not None}}
 
 
 def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
@@ -108,7 +139,8 @@ def list_of(item: type[serializers.Serializer[Any]], *, name: str) -> type[seria
     return type(inline_serializer(name, fields))
 
 
-def paging_parameters(sorts: Mapping[str, str]) -> list[OpenApiParameter]:
+def paging_parameters(sorts: Mapping[str, str], *, direction: str = "desc") -> list[OpenApiParameter]:
+    """What `rest.paging.read` takes; `direction` is the default one."""
     return [
         OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 25}),
         OpenApiParameter(
@@ -118,7 +150,7 @@ def paging_parameters(sorts: Mapping[str, str]) -> list[OpenApiParameter]:
         ),
         OpenApiParameter("cursor", str, description="Opaque; only as found in a `next` link."),
         OpenApiParameter("sort", str, enum=list(sorts), default=next(iter(sorts))),
-        OpenApiParameter("sort_direction", str, enum=["asc", "desc"], default="desc"),
+        OpenApiParameter("sort_direction", str, enum=["asc", "desc"], default=direction),
     ]
 
 
@@ -150,7 +182,7 @@ class SchemaView(Resource):
 
     @extend_schema(
         summary="This document",
-        tags=["schema"],
+        tags=["system"],
         operation_id="getSchema",
         auth=[],
         parameters=[OpenApiParameter("format", str, enum=["json", "yaml"], default="json")],
