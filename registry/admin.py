@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from registry.logo_admin import LogosAdmin, LogosForm
 from registry.models import (
     ClosureDay,
     Consumer,
@@ -25,26 +26,24 @@ from registry.models import (
     User,
 )
 from registry.opening_hours import EVERY_DAY
+from registry.platform_admin import PlatformAdmin
 from registry.setting_hours import record_change, snapshot
 from registry.weekdays import WeekdaysField
 
 if TYPE_CHECKING:
-    _OrganizationAdmin = admin.ModelAdmin[Organization]
-    _ServiceAdmin = admin.ModelAdmin[Service]
     _IOAccountAdmin = admin.ModelAdmin[IOAccount]
     _GrantInline = admin.StackedInline[Grant, User]
     _ConsumerAdmin = admin.ModelAdmin[Consumer]
     _ConsumerKeyAdmin = admin.ModelAdmin[ConsumerKey]
     _UserAdmin = DjangoUserAdmin[Any]  # the stubs only know heirs of AbstractUser
     _KeyForm = forms.ModelForm[ConsumerKey]
-    _OrganizationForm = forms.ModelForm[Organization]
     _ClosureDayInline = admin.TabularInline[ClosureDay, Organization]
     _SendingHoursChangeInline = admin.TabularInline[SendingHoursChange, Organization]
 else:
-    _OrganizationAdmin = _ServiceAdmin = _IOAccountAdmin = _ConsumerAdmin = _ConsumerKeyAdmin = admin.ModelAdmin
+    _IOAccountAdmin = _ConsumerAdmin = _ConsumerKeyAdmin = admin.ModelAdmin
     _GrantInline = admin.StackedInline
     _UserAdmin = DjangoUserAdmin
-    _KeyForm = _OrganizationForm = forms.ModelForm
+    _KeyForm = forms.ModelForm
     _ClosureDayInline = _SendingHoursChangeInline = admin.TabularInline
 
 # Rights are grants, never Django's groups: one answerer.
@@ -54,7 +53,7 @@ admin.site.site_title = _("Piattaforma")
 admin.site.index_title = _("Enti, servizi, persone")
 
 
-class OrganizationForm(_OrganizationForm):
+class OrganizationForm(LogosForm):
     sending_days = WeekdaysField(label=_("Giorni di invio"), initial=EVERY_DAY)
 
     class Meta:
@@ -62,12 +61,12 @@ class OrganizationForm(_OrganizationForm):
         fields = "__all__"
 
 
-class ClosureDayInline(_ClosureDayInline):
+class ClosureDayInline(PlatformAdmin, _ClosureDayInline):
     model = ClosureDay
     extra = 0
 
 
-class SendingHoursChangeInline(_SendingHoursChangeInline):
+class SendingHoursChangeInline(PlatformAdmin, _SendingHoursChangeInline):
     """Who changed the hours, here or in the portal: to be read alone."""
 
     model = SendingHoursChange
@@ -84,7 +83,7 @@ class SendingHoursChangeInline(_SendingHoursChangeInline):
 
 
 @admin.register(Organization)
-class OrganizationAdmin(_OrganizationAdmin):
+class OrganizationAdmin(PlatformAdmin, LogosAdmin):
     form = OrganizationForm
     list_display = ["legal_name", "tax_code", "io_account", "approval"]
     search_fields = ["legal_name", "tax_code"]
@@ -96,26 +95,42 @@ class OrganizationAdmin(_OrganizationAdmin):
         assert isinstance(request.user, User)  # whoever enters the back office is signed in
         record_change(form.instance, before=form.instance.hours_before, by=request.user, at=timezone.now())
 
-    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:  # noqa: FBT001  (likewise)
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001  (likewise)
         # As stored: the object in hand already has what the form says.
         before = Organization.objects.select_for_update().filter(pk=obj.pk).first() or Organization()
-        obj.hours_before = snapshot(before)  # type: ignore[attr-defined]  # in memory only, for save_related
+        obj.hours_before = snapshot(before)  # in memory only, for save_related
         super().save_model(request, obj, form, change)
 
 
+class ServiceForm(LogosForm):
+    class Meta:
+        model = Service
+        fields = "__all__"
+
+
 @admin.register(Service)
-class ServiceAdmin(_ServiceAdmin):
+class ServiceAdmin(PlatformAdmin, LogosAdmin):
+    form = ServiceForm
     list_display = ["service_name", "description"]
     search_fields = ["service_name", "description"]
 
 
 @admin.register(IOAccount)
-class IOAccountAdmin(_IOAccountAdmin):
+class IOAccountAdmin(PlatformAdmin, _IOAccountAdmin):
     list_display = ["name", "calls_per_second"]
     search_fields = ["name"]
 
 
-class GrantInline(_GrantInline):
+def _is_superuser(request: HttpRequest) -> bool:
+    return isinstance(request.user, User) and request.user.is_superuser
+
+
+def _may_act_on(request: HttpRequest, person: User) -> bool:
+    """A superuser's password, user name and programs are worth as much as a superuser: nobody less may touch them."""
+    return _is_superuser(request) or not person.is_superuser
+
+
+class GrantInline(PlatformAdmin, _GrantInline):
     model = Grant
     extra = 0
     filter_horizontal = ["organizations", "services"]
@@ -129,7 +144,7 @@ class UserCreationForm(AdminUserCreationForm):
 
 
 @admin.register(User)
-class UserAdmin(_UserAdmin):
+class UserAdmin(PlatformAdmin, _UserAdmin):
     """A person with their grants on one page."""
 
     add_form = UserCreationForm
@@ -152,15 +167,36 @@ class UserAdmin(_UserAdmin):
             },
         )
     ]
-    readonly_fields = ["last_login"]
     inlines = [GrantInline]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or _may_act_on(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and (obj is None or _may_act_on(request, obj))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        # Who runs the platform, and who decides it, is for superusers to say.
+        ranks = [] if _is_superuser(request) else ["is_staff", "is_superuser"]
+        return ["last_login", *ranks]
 
 
 @admin.register(Consumer)
-class ConsumerAdmin(_ConsumerAdmin):
+class ConsumerAdmin(PlatformAdmin, _ConsumerAdmin):
     list_display = ["name", "user", "amount_unit", "is_active"]
     search_fields = ["name"]
     autocomplete_fields = ["user"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Consumer | None = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or _may_act_on(request, obj.user))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Consumer | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and (obj is None or _may_act_on(request, obj.user))
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name == "user" and not _is_superuser(request):
+            options["queryset"] = User.objects.filter(is_superuser=False)
+        return super().formfield_for_foreignkey(db_field, request, **options)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Consumer | None = None) -> list[str]:
         # Changing the unit of a consumer that already sends would change what its amounts mean.
@@ -178,13 +214,18 @@ class ConsumerKeyForm(_KeyForm):
 
 
 @admin.register(ConsumerKey)
-class ConsumerKeyAdmin(_ConsumerKeyAdmin):
+class ConsumerKeyAdmin(PlatformAdmin, _ConsumerKeyAdmin):
     """Keys are issued and revoked, never edited or deleted: their history is what an incident needs."""
 
     form = ConsumerKeyForm
     list_display = ["prefix", "consumer", "created_at", "expires_at", "revoked_at", "last_used_at"]
     list_filter = ["consumer"]
     actions = ["revoke"]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name == "consumer" and not _is_superuser(request):
+            options["queryset"] = Consumer.objects.filter(user__is_superuser=False)
+        return super().formfield_for_foreignkey(db_field, request, **options)
 
     def has_change_permission(self, request: HttpRequest, obj: ConsumerKey | None = None) -> bool:
         return obj is None and super().has_change_permission(request)

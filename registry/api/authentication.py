@@ -1,4 +1,4 @@
-"""Who is calling: a consumer key, in any of three headers."""
+"""Who is calling: a consumer key, in any of three headers; in GovShell mode whom the proxy names instead."""
 
 import base64
 import binascii
@@ -16,35 +16,41 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from registry.api import govshell
+from registry.api.callers import TrustedPrincipal
 from registry.models import ConsumerKey, User
 from registry.models.consumer import digest_of
+from rest.client_address import origin_of
+from rest.guessing import Door
+from rest.rate_limit import count_request
 
 logger = logging.getLogger(__name__)
 
 PRINCIPAL_HEADER = "GovHub-Consumer-Principal"
 LAST_USED_PRECISION = timedelta(minutes=1)
 
+door = Door("key")
 
-class ConsumerKeyAuthentication(BaseAuthentication):
-    """`request.user` is the person for whom the consumer acts, `request.auth` the `ConsumerKey` with its consumer.
 
-    The key is looked up by its digest in one statement, so there is no secret whose comparison could be timed.
+class Authentication(BaseAuthentication):
+    """`request.user` is the person for whom the request acts, `request.auth` the `ConsumerKey` with its consumer.
+
+    Where a trusted proxy names the person, `request.auth` is a `TrustedPrincipal`. Each request is looked up anew, so
+    that what was revoked ends with the request before. Whoever gets in is counted (429 beyond API_RATE_LIMIT).
     """
 
-    def authenticate(self, request: Request) -> tuple[User, ConsumerKey] | None:
+    def authenticate(self, request: Request) -> tuple[User, ConsumerKey | TrustedPrincipal] | None:
+        if govshell.is_on():
+            user = govshell.user_named(_principal(request), request)
+            if user is None:
+                return None
+            count_request(request, f"user:{user.pk}")
+            return user, TrustedPrincipal()
         presented = _presented(request)
         if presented is None:
             return None
-        at = timezone.now()
-        key = ConsumerKey.objects.live(at).select_related("consumer__user").filter(digest=digest_of(presented)).first()
-        if key is None:
-            # One sentence for unknown, expired, revoked and disabled: a stranger learns nothing about other people's keys.
-            raise AuthenticationFailed(
-                _(
-                    "La chiave non è valida: è sconosciuta, scaduta, revocata o disabilitata. Chiedine una all'amministratore."
-                ),
-                code="key_not_valid",
-            )
+        key = _live_key(digest_of(presented), origin=origin_of(request), at=(at := timezone.now()))
+        count_request(request, f"consumer:{key.consumer_id}")
         _note_use(key, at=at)
         return key.consumer.user, key
 
@@ -52,9 +58,30 @@ class ConsumerKeyAuthentication(BaseAuthentication):
         return 'Bearer realm="govio", Basic realm="govio", charset="UTF-8"'
 
 
+def _live_key(digest: str, *, origin: str, at: datetime) -> ConsumerKey:
+    """The key is looked up by its digest in one statement, so there is no secret whose comparison could be timed."""
+    door.check(origin, digest)
+    key = ConsumerKey.objects.live(at).select_related("consumer__user").filter(digest=digest).first()
+    if key is None:
+        door.failed(origin, digest)
+        # One sentence for unknown, expired, revoked and disabled: a stranger learns nothing about other people's keys.
+        raise AuthenticationFailed(
+            _(
+                "La chiave non è valida: è sconosciuta, scaduta, revocata o disabilitata. Chiedine una all'amministratore."
+            ),
+            code="key_not_valid",
+        )
+    door.opened(origin, digest)
+    return key
+
+
+def _principal(request: Request | HttpRequest) -> str | None:
+    return request.META.get(f"HTTP_{PRINCIPAL_HEADER.upper().replace('-', '_')}", "").strip() or None
+
+
 def _presented(request: Request | HttpRequest) -> str | None:
     """The key as sent; None when there is none at all."""
-    principal = request.META.get(f"HTTP_{PRINCIPAL_HEADER.upper().replace('-', '_')}", "").strip() or None
+    principal = _principal(request)
     authorization = _from_authorization(request.META.get("HTTP_AUTHORIZATION", "").strip())
     if principal and authorization and principal != authorization:
         raise AuthenticationFailed(
@@ -101,10 +128,10 @@ def _note_use(key: ConsumerKey, *, at: datetime) -> None:
         logger.warning("last use of key %s not recorded: the database was busy", key.prefix)
 
 
-class ConsumerKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library's hook
+class AuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library's hook
     """How the OpenAPI document tells it."""
 
-    target_class = "registry.api.authentication.ConsumerKeyAuthentication"
+    target_class = "registry.api.authentication.Authentication"
     name = ["principal", "bearer", "basic"]
 
     def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:

@@ -5,7 +5,8 @@ from typing import Any
 from registry.models import Organization, Service, User
 from rest.hal import Links
 
-_OFFICE = (
+# What an ente says of its office, in GovIO's names.
+OFFICE = (
     "office_at",
     "office_address",
     "office_address_details",
@@ -38,8 +39,8 @@ def organization(ente: Organization, *, links: Links) -> dict[str, Any]:
         "id": ente.pk,
         "tax_code": ente.tax_code,
         "legal_name": ente.legal_name,
-        **{name: getattr(ente, name) or None for name in _OFFICE},
-        "_links": {"self": links.to("organizations", ente.pk)},
+        **{name: getattr(ente, name) or None for name in OFFICE},
+        "_links": _with_logos(ente, "organizations", links=links),
     }
 
 
@@ -49,5 +50,16 @@ def service(service: Service, *, links: Links) -> dict[str, Any]:
         "id": service.pk,
         "service_name": service.service_name,
         "description": service.description or None,
-        "_links": {"self": links.to("services", service.pk)},
+        "_links": _with_logos(service, "services", links=links),
     }
+
+
+def _with_logos(owner: Organization | Service, collection: str, *, links: Links) -> dict[str, dict[str, str]]:
+    """`self`, and the pictures that there are."""
+    shown = {"self": links.to(collection, owner.pk)}
+    if owner.logo_id is not None:
+        shown["logo"] = links.to(collection, owner.pk, "logo")
+    if owner.logo_miniature_id is not None:
+        # GovIO's schema has the one name for single resources and the other in lists: clients of either find it.
+        shown["logo-miniature"] = shown["logo_miniature"] = links.to(collection, owner.pk, "logo-miniature")
+    return shown

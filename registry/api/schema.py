@@ -20,6 +20,23 @@ class WithSelfLink(serializers.Serializer[Any]):
         return {**super().get_fields(), "_links": SelfLinkSerializer(label="_links")}
 
 
+class LogoLinksSerializer(SelfLinkSerializer):
+    """Of what may have a logo; the miniature under both of GovIO's names."""
+
+    logo = LinkSerializer(required=False)
+    logo_miniature = LinkSerializer(required=False)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {**super().get_fields(), "logo-miniature": LinkSerializer(required=False)}
+
+
+class WithLogoLinks(WithSelfLink):
+    """The base of a resource with an id, a `self` link and maybe a logo."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {**super().get_fields(), "_links": LogoLinksSerializer(label="_links")}
+
+
 class UserSerializer(WithSelfLink):
     principal = serializers.CharField(max_length=255)
     full_name = serializers.CharField(max_length=255)
@@ -27,7 +44,7 @@ class UserSerializer(WithSelfLink):
     enabled = serializers.BooleanField()
 
 
-class OrganizationSerializer(WithSelfLink):
+class OrganizationSerializer(WithLogoLinks):
     tax_code = serializers.RegexField(r"^[0-9]{11}$")
     legal_name = serializers.CharField(max_length=80)
     office_at = serializers.CharField(allow_null=True)
@@ -43,6 +60,6 @@ class OrganizationSerializer(WithSelfLink):
     office_pec_address = serializers.EmailField(allow_null=True)
 
 
-class ServiceSerializer(WithSelfLink):
+class ServiceSerializer(WithLogoLinks):
     service_name = serializers.CharField(max_length=256)
     description = serializers.CharField(max_length=4096, allow_null=True)

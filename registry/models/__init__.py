@@ -2,6 +2,7 @@
 
 from registry.models.consumer import AmountUnit, Consumer, ConsumerKey, Scope
 from registry.models.io_account import IOAccount, Lane
+from registry.models.logo import Logo, LogoKind
 from registry.models.organization import ApprovalRule, Organization
 from registry.models.people import Grant, Role, User
 from registry.models.sending_hours import ClosureDay, SendingHoursChange
@@ -16,6 +17,8 @@ __all__ = [
     "Grant",
     "IOAccount",
     "Lane",
+    "Logo",
+    "LogoKind",
     "Organization",
     "Role",
     "Scope",

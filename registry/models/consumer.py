@@ -7,7 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from registry.models.people import User
-from registry.querysets import ConsumerKeyQuerySet
+from registry.querysets import ConsumerKeyQuerySet, ConsumerQuerySet
 
 # Recognisable on sight and by secret scanners.
 KEY_START = "giop_"
@@ -21,8 +21,16 @@ class AmountUnit(models.TextChoices):
 
 
 class Scope(models.TextChoices):
+    """What a key was made for; which request needs which one is in docs/api/permissions.md."""
+
     MESSAGES_SEND = "messages:send", _("Inviare messaggi")
     MESSAGES_READ = "messages:read", _("Leggere messaggi")
+    # Templates, placeholders, service instances, IO services.
+    CONFIG_READ = "config:read", _("Leggere la configurazione")
+    CONFIG_WRITE = "config:write", _("Cambiare la configurazione")
+    # People, grants, consumers, keys, enti, services.
+    ADMIN_READ = "admin:read", _("Leggere persone, autorizzazioni, enti e servizi")
+    ADMIN_WRITE = "admin:write", _("Cambiare persone, autorizzazioni, enti e servizi")
 
 
 def digest_of(key: str) -> str:
@@ -45,6 +53,8 @@ class Consumer(models.Model):
     amount_unit = models.CharField(_("unità degli importi"), max_length=8, choices=AmountUnit.choices)
     is_active = models.BooleanField(_("abilitato"), default=True)
     created_at = models.DateTimeField(_("creato il"), auto_now_add=True)
+
+    objects = ConsumerQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("integrazione")

@@ -1,17 +1,28 @@
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from registry.models.organization import Organization
 from registry.models.service import Service
-from registry.querysets import GrantQuerySet
+from registry.querysets import GrantQuerySet, UserQuerySet
 
 
 class UserManager(BaseUserManager["User"]):
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
+    def visible_to(self, user: "User", *, at: datetime) -> UserQuerySet:
+        return self.get_queryset().visible_to(user, at=at)
+
+    def administered_by(self, user: "User", *, at: datetime) -> UserQuerySet:
+        return self.get_queryset().administered_by(user, at=at)
+
     def create_user(self, principal: str, password: str | None = None, **fields: Any) -> "User":
         user = self.model(principal=principal, **fields)
         user.set_password(password)
@@ -36,6 +47,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(_("abilitato"), default=True)
     is_staff = models.BooleanField(_("personale della piattaforma"), default=False)
     date_joined = models.DateTimeField(_("creato il"), auto_now_add=True)
+    # Through the API; whoever made somebody who holds nothing yet may go on and give them something.
+    created_by = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="+", verbose_name=_("creato da")
+    )
 
     USERNAME_FIELD = "principal"
     EMAIL_FIELD = "email"
@@ -47,6 +62,14 @@ class User(AbstractBaseUser, PermissionsMixin):
         verbose_name = _("utente")
         verbose_name_plural = _("utenti")
         ordering = ["full_name", "id"]
+        constraints = [
+            # Two names that differ by a capital would be taken for one person.
+            models.UniqueConstraint(
+                Lower("principal"),
+                name="user_principal_once_in_any_case",
+                violation_error_message=_("C'è già un utente con questo nome utente."),
+            )
+        ]
 
     def __str__(self) -> str:
         return self.full_name or self.principal

@@ -1,7 +1,9 @@
 """Who gets in: a live consumer key, in any of three headers; everybody else gets one and the same 401."""
 
 import base64
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from typing import Any
 from unittest import mock
 
@@ -9,6 +11,7 @@ import pytest
 import time_machine
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from registry.models import Consumer, ConsumerKey, Scope, User
 from registry.querysets import ConsumerKeyQuerySet
@@ -130,6 +133,49 @@ class TestKeepsOut:
             response = ask(api, {HEADER: "giop_a-secret-mistyped"})
         assert b"secret" not in response.content
         assert "secret" not in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+class TestRevocation:
+    """What was taken away is away from the next request on, on a connection that stays open."""
+
+    @pytest.fixture
+    def ask_again(self, live_server: Any, api: Integrator) -> Iterator[Callable[[], int]]:
+        host, _colon, port = live_server.url.removeprefix("http://").partition(":")
+        connection = HTTPConnection(host, int(port), timeout=10)
+        connection.connect()
+        socket = connection.sock
+
+        def ask() -> int:
+            connection.request("GET", "/api/v1/messages", headers=api.headers())
+            answer = connection.getresponse()
+            answer.read()
+            assert connection.sock is socket, "the server closed the connection, so this test shows nothing"
+            return answer.status
+
+        yield ask
+        connection.close()
+
+    @pytest.mark.parametrize(
+        "take_away",
+        [
+            lambda: ConsumerKey.objects.update(revoked_at=timezone.now()),
+            lambda: ConsumerKey.objects.update(expires_at=timezone.now()),
+            lambda: ConsumerKey.objects.all().delete(),
+            lambda: Consumer.objects.update(is_active=False),
+            lambda: User.objects.update(is_active=False),
+        ],
+        ids=["revoked", "expired", "deleted", "consumer disabled", "person disabled"],
+    )
+    def test_is_immediate(self, ask_again: Callable[[], int], take_away: Callable[[], object]) -> None:
+        assert [ask_again(), ask_again()] == [200, 200]
+        take_away()
+        assert ask_again() == 401
+
+    def test_of_a_scope_is_immediate_too(self, ask_again: Callable[[], int]) -> None:
+        assert ask_again() == 200
+        ConsumerKey.objects.update(scopes=[Scope.CONFIG_READ])
+        assert ask_again() == 403
 
 
 class TestScopes:

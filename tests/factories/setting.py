@@ -50,8 +50,10 @@ def io_service(*, of: Organization | None = None, key: str = "key-of-the-tests",
 
 
 def placeholder(name: str = "cie", **fields: Any) -> Placeholder:
+    """Shared, unless it is given an ente."""
+    ente = fields.pop("organization", None)
     defaults = {"type": "string", "example": "CA000000AA", **fields}
-    return Placeholder.objects.get_or_create(name=name, defaults=defaults)[0]
+    return Placeholder.objects.get_or_create(name=name, organization=ente, defaults=defaults)[0]
 
 
 def template(

@@ -7,7 +7,7 @@ from django.contrib.auth.models import AnonymousUser
 
 from messaging.models import Message, ServiceInstance
 from registry.models import Grant, Organization, Role, Service, User
-from registry.permissions import Action, can, covered, may_somewhere
+from registry.permissions import Action, can, can_on_whole, covered, may_somewhere
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -26,6 +26,12 @@ MAY: dict[Action, set[Role]] = {
     Action.CONFIGURE_SENDING: {C},
     Action.SEE_SENDING: {C, M},
     Action.SET_SENDING_HOURS: {C, M},
+    Action.EDIT_ORGANIZATION: {C, M},
+    Action.SEE_CONFIGURATION: {V, E, S, A, C, M},
+    Action.WRITE_TEMPLATES: {E, S, C},
+    Action.MANAGE_PEOPLE: {M},
+    # Of platform staff, whatever they hold.
+    Action.RUN_PLATFORM: set(),
 }
 
 
@@ -74,10 +80,20 @@ class TestRoles:
         assert not may(person, action, instance)
         assert not may_somewhere(person, action, at=AT)
 
-    @pytest.mark.parametrize("action", Action)
+    @pytest.mark.parametrize("action", [action for action in Action if action is not Action.RUN_PLATFORM])
     def test_platform_staff_may_no_more_than_their_grants(self, action: Action, instance: ServiceInstance) -> None:
         staff = factories.user(is_staff=True, is_superuser=True)
         assert not may(staff, action, instance)
+
+    def test_only_enabled_platform_staff_run_the_platform(self) -> None:
+        for person, expected in (
+            (factories.user(is_staff=True), True),
+            (factories.user(is_staff=True, is_active=False), False),
+            (factories.user(is_superuser=True), False),
+            (AnonymousUser(), False),
+        ):
+            assert can(person, Action.RUN_PLATFORM) == expected
+            assert may_somewhere(person, Action.RUN_PLATFORM) == expected
 
     def test_two_roles_add_up(self, person: User, instance: ServiceInstance) -> None:
         grant(person, Role.EDITOR, instance)
@@ -134,6 +150,44 @@ class TestWhere:
         grant(person, Role.VIEWER, elsewhere)
         assert may(person, Action.SEE_MESSAGES, elsewhere)
         assert not may(person, Action.SEND_MESSAGES, elsewhere)
+
+
+class TestWholeEnte:
+    """What all the services of an ente share."""
+
+    def may(self, person: object, on: ServiceInstance) -> bool:
+        return can_on_whole(person, Action.EDIT_ORGANIZATION, on.organization, at=AT)
+
+    def test_needs_the_role_on_every_service_it_sends_for(self, person: User, instance: ServiceInstance) -> None:
+        grant(person, Role.CONFIGURATOR, instance)
+        assert self.may(person, instance)
+        other = factories.service_instance(organization=instance.organization)
+        assert not self.may(person, instance)
+        grant(person, Role.ADMINISTRATOR, other)
+        assert self.may(person, instance)
+
+    def test_needs_the_ente_and_the_service_in_one_grant(
+        self, person: User, instance: ServiceInstance, elsewhere: ServiceInstance
+    ) -> None:
+        factories.grant(
+            person, Role.ADMINISTRATOR, organizations=(instance.organization,), services=(elsewhere.service,)
+        )
+        factories.grant(
+            person, Role.ADMINISTRATOR, organizations=(elsewhere.organization,), services=(instance.service,)
+        )
+        assert not self.may(person, instance)
+        assert not self.may(person, elsewhere)
+
+    def test_of_an_ente_that_sends_nothing_needs_the_role_there(self, person: User) -> None:
+        ente = factories.organization()
+        assert not can_on_whole(person, Action.EDIT_ORGANIZATION, ente, at=AT)
+        factories.grant(person, Role.ADMINISTRATOR, organizations=(ente,), services=(factories.service(),))
+        assert can_on_whole(person, Action.EDIT_ORGANIZATION, ente, at=AT)
+
+    def test_is_not_for_other_roles_nor_for_nobody(self, person: User, instance: ServiceInstance) -> None:
+        grant(person, Role.SENDER, instance)
+        assert not self.may(person, instance)
+        assert not self.may(AnonymousUser(), instance)
 
 
 class TestAll:

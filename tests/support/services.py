@@ -37,6 +37,10 @@ NO_REDIS = (
     "Redis is needed by the tests: run 'apt-get install redis-server' as root (Debian, Ubuntu), "
     "'brew install redis' (macOS), or set TEST_REDIS_URL."
 )
+NO_CURL = (
+    "curl is needed by the tests of the documentation: run 'apt-get install curl' as root (Debian, Ubuntu) "
+    "or 'brew install curl' (macOS)."
+)
 NO_BROWSER = (
     "A Chromium is needed by the browser tests: run '.venv/bin/playwright install chromium', "
     "or 'apt-get install chromium' as root (Debian), or set TEST_BROWSER to the path of a Chrome."
