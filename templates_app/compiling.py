@@ -70,6 +70,13 @@ class Fault:
         written = {"written": self.piece.written}
         if self.reason is LookupFault.UNKNOWN_FORM:
             return _("%(written)s: il segnaposto esiste, ma il suo tipo non ha questa forma.") % written
+        if self.reason is LookupFault.FACT_ABSENT:
+            return (
+                _(
+                    "%(written)s è un dato che i messaggi di questo modello non hanno: prevedi il pagamento o la scadenza."
+                )
+                % written
+            )
         return _("%(written)s non è un segnaposto del modello: dichiaralo, o correggi il nome.") % written
 
 

@@ -105,6 +105,11 @@ _WITH_PAYMENT: Final = (
 )
 RESERVED: Final = frozenset(item.name for item in _ALWAYS + _WITH_DUE_DATE + _WITH_PAYMENT)
 
+# Each way to spell one of them in a text, the form joined to the name.
+_FACTS: Final = RESERVED | {
+    f"{item.name}_{form}" for item in _ALWAYS + _WITH_DUE_DATE + _WITH_PAYMENT for form in item.forms if form
+}
+
 
 def items_of(declarations: Iterable[Declaration], *, has_payment: bool, has_due_date: bool) -> dict[str, Item]:
     """Every item of a template by name. A declaration with a reserved name counts for nothing."""
@@ -119,6 +124,8 @@ def items_of(declarations: Iterable[Declaration], *, has_payment: bool, has_due_
 
 class LookupFault(StrEnum):
     UNKNOWN_NAME = "unknown_name"
+    # A fact of the message, in a template without payment or due date.
+    FACT_ABSENT = "fact_not_in_template"
     UNKNOWN_FORM = "unknown_form"
 
 
@@ -133,12 +140,18 @@ class Dictionary:
         if hole.form is not None:
             item = self._items.get(hole.name)
             if item is None:
-                return LookupFault.UNKNOWN_NAME
+                return _absent(hole)
             form = DOTTED_FORMS.get(hole.form)
             return (item, form) if form in item.forms and form is not None else LookupFault.UNKNOWN_FORM
         if hole.name in self._items:
             return self._items[hole.name], ""
-        return self._spelled.get(hole.name, LookupFault.UNKNOWN_NAME)
+        return self._spelled.get(hole.name) or _absent(hole)
+
+
+def _absent(hole: Hole) -> LookupFault:
+    """No placeholder can ever be what is spelled like a fact."""
+    is_fact = hole.name in (_FACTS if hole.form is None else RESERVED)
+    return LookupFault.FACT_ABSENT if is_fact else LookupFault.UNKNOWN_NAME
 
 
 def two_readings(items: Mapping[str, Item]) -> dict[str, list[str]]:

@@ -23,8 +23,8 @@ from templates_app.title_rules import title_findings
 
 # Rules that stop an operator (level E). Over the API nothing of this is asked: GovIO sends such messages.
 BLOCKING: Final = frozenset({"T1", "T2", "T7", "B1", "B2", "B3", "B7", "C1", "C2", "C3", "D1", "P1", "P4"})
-_MAX_SUBJECT: Final = 255
-_MAX_BODY: Final = 20_000
+MAX_SUBJECT: Final = 255
+MAX_BODY: Final = 20_000
 
 # Any believable message, to see the text with everything in its place.
 _SPECIMEN: Final = FixedValues(
@@ -77,7 +77,7 @@ def lint_message(
 
 def _sizes(text: TemplateText) -> list[Finding]:
     findings = []
-    for pointer, source, limit in (("/subject", text.subject, _MAX_SUBJECT), ("/body", text.body, _MAX_BODY)):
+    for pointer, source, limit in (("/subject", text.subject, MAX_SUBJECT), ("/body", text.body, MAX_BODY)):
         if len(source) > limit:
             detail = _("Il testo del modello supera %(limit)s caratteri.") % {"limit": limit}
             findings.append(_error("too_long", pointer, detail))

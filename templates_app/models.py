@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from registry.models import Organization, User
 from templates_app.placeholders import Declaration, PlaceholderType
+from templates_app.querysets import PlaceholderQuerySet, TemplateQuerySet
 from templates_app.rendering import TemplateText
 
 if TYPE_CHECKING:
@@ -16,12 +17,23 @@ if TYPE_CHECKING:
 
 
 class Placeholder(models.Model):
-    """A typed hole in a text, declared once and used by many templates (GovIO: Placeholder)."""
+    """A typed hole in a text, declared once and used by many templates (GovIO: Placeholder).
 
+    Of an ente, or shared by all; an ente may have one of its own with the name of a shared one.
+    """
+
+    organization = models.ForeignKey(
+        Organization,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="placeholders",
+        verbose_name=_("ente"),
+        help_text=_("Vuoto: il segnaposto è condiviso fra tutti gli enti."),
+    )
     name = models.CharField(
         _("nome"),
         max_length=255,
-        unique=True,
         validators=[
             RegexValidator(
                 r"\A[A-Za-z_][A-Za-z0-9_]*\Z", _("Usa lettere, cifre e _, senza spazi, a partire da una lettera.")
@@ -39,14 +51,27 @@ class Placeholder(models.Model):
         help_text=_("Se no, i caratteri speciali del valore sono resi innocui."),
     )
 
+    objects = PlaceholderQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("segnaposto")
         verbose_name_plural = _("segnaposto")
         ordering = ["name"]
         constraints = [
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=models.Q(organization=None),
+                name="placeholder_name_once_among_shared",
+                violation_error_message=_("C'è già un segnaposto condiviso con questo nome."),
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "name"],
+                name="placeholder_name_once_in_ente",
+                violation_error_message=_("L'ente ha già un segnaposto con questo nome."),
+            ),
             models.CheckConstraint(
                 condition=models.Q(type__in=[kind.value for kind in PlaceholderType]), name="placeholder_type_is_known"
-            )
+            ),
         ]
 
     def __str__(self) -> str:
@@ -67,7 +92,11 @@ class Placeholder(models.Model):
 
 
 class Template(models.Model):
-    """What an ente writes again and again. Messages use the current version; saving a change makes a new one."""
+    """What an ente writes again and again. Messages use the current version; saving a change makes a new one.
+
+    `draft` is the newest version while its text cannot be published yet, because it names placeholders that the
+    template does not have; null otherwise.
+    """
 
     organization = models.ForeignKey(
         Organization,
@@ -83,6 +112,11 @@ class Template(models.Model):
     current_version = models.ForeignKey(
         "templates_app.TemplateVersion", models.PROTECT, null=True, blank=True, related_name="+", editable=False
     )
+    draft = models.ForeignKey(
+        "templates_app.TemplateVersion", models.PROTECT, null=True, blank=True, related_name="+", editable=False
+    )
+
+    objects = TemplateQuerySet.as_manager()
 
     if TYPE_CHECKING:
         versions: "RelatedManager[TemplateVersion]"
@@ -95,9 +129,18 @@ class Template(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def newest_version(self) -> "TemplateVersion | None":
+        """What its writers are working on: the draft where there is one, else what messages use."""
+        return self.draft if self.draft_id is not None else self.current_version
+
 
 class TemplateVersion(models.Model):
-    """One text of a template with the placeholders it declares; never changed once published."""
+    """One text of a template with the placeholders it declares; never changed once written.
+
+    `declarations` is what the placeholders said at that moment (`Declaration.as_json`, in the order of their positions):
+    editing a placeholder makes new versions, so that a version alone tells for ever how its messages were made.
+    """
 
     template = models.ForeignKey(Template, models.CASCADE, related_name="versions", verbose_name=_("modello"))
     number = models.PositiveIntegerField(_("versione"))
@@ -105,6 +148,13 @@ class TemplateVersion(models.Model):
     body = models.TextField(_("testo"))
     has_payment = models.BooleanField(_("con avviso di pagamento"), default=False)
     has_due_date = models.BooleanField(_("con scadenza"), default=False)
+    declarations = models.JSONField(
+        _("dichiarazioni dei segnaposto"),
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        editable=False,
+    )
     published_at = models.DateTimeField(_("pubblicata il"), null=True, editable=False)
     created_at = models.DateTimeField(_("creata il"), auto_now_add=True)
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
@@ -128,13 +178,13 @@ class TemplateVersion(models.Model):
             raise ValidationError(_("Una versione pubblicata non si cambia: creane una nuova."))
 
     def as_text(self) -> TemplateText:
-        """The pure value that rendering and validation work on. Costs one query unless placeholders are prefetched."""
+        """The pure value that rendering and validation work on. Costs no query."""
         return TemplateText(
             subject=self.subject,
             body=self.body,
             has_payment=self.has_payment,
             has_due_date=self.has_due_date,
-            declarations=tuple(use.as_declaration() for use in self.placeholders.all()),
+            declarations=tuple(Declaration.from_json(stored) for stored in self.declarations),
         )
 
 

@@ -63,6 +63,23 @@ class Declaration:
     choices: tuple[str, ...] = ()
     description: str = ""
 
+    def as_json(self) -> dict[str, Any]:
+        """As a version of a template keeps it."""
+        return {
+            "name": self.name,
+            "type": self.type.value,
+            "pattern": self.pattern,
+            "example": self.example,
+            "mandatory": self.mandatory,
+            "is_markdown": self.is_markdown,
+            "choices": list(self.choices),
+            "description": self.description,
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Declaration":
+        return cls(**{**stored, "type": PlaceholderType(stored["type"]), "choices": tuple(stored["choices"])})
+
 
 class InvalidValue(ValueError):
     """A value does not suit its declaration; `detail` says how to write it and never repeats it."""

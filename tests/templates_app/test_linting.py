@@ -75,7 +75,7 @@ class TestTemplate:
         assert errors(template("<#if x>a</#if>")) == [("freemarker_directive", "/body")]
 
     def test_facts_need_the_flag(self) -> None:
-        assert errors(template("${due_date}")) == [("unknown_name", "/body")]
+        assert errors(template("${due_date}")) == [("fact_not_in_template", "/body")]
         assert errors(template("${due_date}", has_due_date=True)) == []
 
     @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class TestGrammar:
 
     def test_facts_exist_only_where_the_template_has_them(self) -> None:
         plain = TemplateText("Titolo di prova", LONG + "${due_date} ${amount}")
-        assert [code for code, _pointer in codes_of(plain)] == ["unknown_name", "unknown_name"]
+        assert [code for code, _pointer in codes_of(plain)] == ["fact_not_in_template", "fact_not_in_template"]
 
     def test_many_holes_take_linear_time(self) -> None:
         body = LONG + "${x}${" * 2_000
