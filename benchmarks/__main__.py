@@ -23,7 +23,9 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "outage-cut": ("outage", "--mood", "cut"),
     "claim": ("claim",),
     "connections": ("connections",),
+    "post": ("post",),
     "bulk": ("bulk",),
+    "lists": ("lists",),
 }
 
 

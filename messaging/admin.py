@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from io_client.payloads import FISCAL_CODE
 from messaging.models import IOService, ServiceInstance
 from messaging.rekeying import is_well_formed
+from registry.platform_admin import PlatformAdmin
 from sealed.boxes import Sealed
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class IOServiceForm(_IOServiceForm):
 
 
 @admin.register(IOService)
-class IOServiceAdmin(_IOServiceAdmin):
+class IOServiceAdmin(PlatformAdmin, _IOServiceAdmin):
     form = IOServiceForm
     list_display = ["io_service_id", "organization", "io_account", "suspended_reason"]
     list_filter = ["organization", "io_account"]
@@ -98,7 +99,7 @@ class IOServiceAdmin(_IOServiceAdmin):
 
 
 @admin.register(ServiceInstance)
-class ServiceInstanceAdmin(_ServiceInstanceAdmin):
+class ServiceInstanceAdmin(PlatformAdmin, _ServiceInstanceAdmin):
     list_display = ["id", "organization", "service", "template", "io_service", "enabled"]
     list_display_links = ["id", "organization"]
     list_filter = ["organization", "service", "enabled"]

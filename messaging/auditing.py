@@ -37,6 +37,15 @@ PROVED_NEW = {
     ActiveKey.PRIMARY: gettext_noop("Provata una nuova chiave primaria"),
     ActiveKey.SECONDARY: gettext_noop("Provata una nuova chiave secondaria"),
 }
+ENABLED = gettext_noop("Abilitato: si può inviare")
+DISABLED = gettext_noop("Disabilitato: non si può inviare")
+MOVED = gettext_noop("Cambiato il servizio IO")
+CAP_SET = gettext_noop("Cambiato l'importo massimo")
+CITIZEN_OF_TRIAL_SET = gettext_noop("Cambiato il codice fiscale di prova")
+SECURE_CHANNELS = {
+    True: gettext_noop("Canali sicuri: richiesti"),
+    False: gettext_noop("Canali sicuri: decide il servizio su IO"),
+}
 
 
 class Proven(Enum):
@@ -55,6 +64,12 @@ DEEDS = frozenset(
         *ON_DOUBT.values(),
         *PROVED.values(),
         *PROVED_NEW.values(),
+        ENABLED,
+        DISABLED,
+        MOVED,
+        CAP_SET,
+        CITIZEN_OF_TRIAL_SET,
+        *SECURE_CHANNELS.values(),
         *(result.value for result in Proven),
     }
 )

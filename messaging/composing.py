@@ -4,17 +4,17 @@ Text is rendered once, by the one validator, and frozen: what was previewed and 
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from messaging.models import EventKind, IdempotencyKey, Message, MessageContent, ServiceInstance
-from messaging.moving import record
+from messaging.models import EventKind, IdempotencyKey, Message, MessageContent, MessageEvent, ServiceInstance
 from messaging.states import Delivery, Priority
+from messaging.storing import Whole, rows
 from messaging.validating import SendingRules, ValidMessage, Verdict, validate
 from messaging.waking import nudge_on_commit
 from registry.models import AmountUnit, Consumer, User
@@ -103,39 +103,53 @@ def compose(
     at: datetime,
     consumer: Consumer | None = None,
     idempotency: Idempotency | None = None,
+    first_event_data: Mapping[str, Any] | None = None,
 ) -> Composed:
     """Check the input and store it as a message: `scheduled`, or `pending_approval` where a rule asks for it.
 
     With an idempotency key, the same request gives the message made the first time, whatever happened since; refused
-    requests use up no key. Raises ComposeRefused, InstanceDisabled, TemplateMissing, KeyReused.
+    requests use up no key. `first_event_data` goes into the event with which its history begins. Raises ComposeRefused,
+    InstanceDisabled, TemplateMissing, KeyReused.
     """
-    if idempotency is not None and (earlier := find_replay(idempotency.key, by=by, consumer=consumer)) is not None:
+    try:
+        verdict = _accepted(data, instance=instance, amount_unit=amount_unit, at=at)
+    except (ComposeRefused, InstanceDisabled, TemplateMissing):
+        # What is refused now may have been accepted before. What is accepted now meets its own key when it is stored.
+        earlier = None if idempotency is None else find_replay(idempotency.key, by=by, consumer=consumer)
+        if earlier is None or idempotency is None:
+            raise
         return _replay(earlier, idempotency=idempotency)
+    assert verdict.message is not None  # accepted
+    message = new_message(verdict.message, instance=instance, by=by, consumer=consumer, at=at)
+    new = Whole(
+        message=message,
+        content=new_content(verdict.message, warnings=verdict.warnings, instance=instance),
+        event=MessageEvent(
+            at=at,
+            kind=EventKind.COMPOSED,
+            state=message.delivery_state,
+            actor=by,
+            data=dict(first_event_data or {}),
+        ),
+        key=new_key(idempotency, instance=instance, by=by, consumer=consumer, at=at) if idempotency else None,
+    )
+    if not rows().add(new):
+        assert idempotency is not None  # only a key is ever taken
+        earlier = find_replay(idempotency.key, by=by, consumer=consumer)
+        assert earlier is not None  # keys are kept for ever
+        return _replay(earlier, idempotency=idempotency)
+    nudge_on_commit()
+    return Composed(message, is_new=True)
+
+
+def _accepted(data: object, *, instance: ServiceInstance, amount_unit: str, at: datetime) -> Verdict:
+    """What `check` says, when it is a message. Raises ComposeRefused, InstanceDisabled, TemplateMissing."""
     if not instance.enabled:
         raise InstanceDisabled
     verdict = check(data, instance=instance, amount_unit=amount_unit, at=at)
     if verdict.message is None:
         raise ComposeRefused(verdict)
-    try:
-        with transaction.atomic():
-            message = new_message(verdict.message, instance=instance, by=by, consumer=consumer, at=at)
-            message.save(force_insert=True)
-            content = new_content(verdict.message, warnings=verdict.warnings, instance=instance)
-            content.message = message
-            content.save(force_insert=True)
-            record([message.pk], **first_event(message))
-            if idempotency is not None:
-                key = new_key(idempotency, instance=instance, by=by, consumer=consumer, at=at)
-                key.message = message
-                key.save(force_insert=True)
-            nudge_on_commit()
-    except IntegrityError:
-        # A simultaneous call with the same key was faster; anything else is a fault of ours and must be seen.
-        earlier = find_replay(idempotency.key, by=by, consumer=consumer) if idempotency is not None else None
-        if earlier is None or idempotency is None:
-            raise
-        return _replay(earlier, idempotency=idempotency)
-    return Composed(message, is_new=True)
+    return verdict
 
 
 def _replay(earlier: IdempotencyKey, *, idempotency: Idempotency) -> Composed:

@@ -80,5 +80,6 @@ class MessageQuerySet(models.QuerySet["Message"]):
             "service_instance__organization",
             "service_instance__service",
             "service_instance__template__current_version",
+            "service_instance__template__draft",
             "service_instance__io_service",
         )

@@ -197,6 +197,9 @@ SOURCES: dict[Delivery, frozenset[Delivery]] = {
 WAITING = frozenset({Delivery.SCHEDULED, Delivery.RECIPIENT_ALLOWED})
 FOLLOWED = frozenset({Delivery.SENT, Delivery.ACCEPTED, Delivery.THROTTLED})
 CANCELLABLE = SOURCES[Delivery.CANCELLED]
+# In an index of their own, by which lists find them among any number of others. Left out are the states that a message only
+# passes through on its way to IO, where every index is paid for, and the one where nearly all of them end.
+LISTED_BY_STATE = frozenset(Delivery) - {Delivery.RECIPIENT_ALLOWED, Delivery.SENDING, Delivery.PROCESSED}
 FINAL = frozenset(state for state, targets in MOVES.items() if not targets)
 
 

@@ -13,11 +13,11 @@ from django.utils.translation import gettext_lazy as _
 
 from messaging import bulk
 from messaging.api import posting
-from messaging.api.callers import Caller
 from messaging.bulk import Outcome, Result
 from messaging.composing import InstanceDisabled, TemplateMissing
 from messaging.models import Message
 from messaging.states import API_STATUS
+from registry.api.callers import Caller
 from rest.errors import ErrorItem
 from rest.filters import MAX_ID
 from rest.hal import Links
@@ -44,7 +44,7 @@ def post(
     """What became of each item, in their order. Raises Problem where the request as a whole is refused."""
     pk = reader.integer("service_instance", minimum=1, maximum=MAX_ID, required=True)
     items = _items(read_body, reader=reader)
-    instance, may_send = posting.instance_for(pk, caller=caller)
+    instance, may_send = posting.instance_for(pk, caller=caller, at=at)
     if instance is None:
         raise Problem(422, code="impossible", errors=[posting.UNKNOWN])
     if not may_send:

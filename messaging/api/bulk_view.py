@@ -9,8 +9,8 @@ from rest_framework.response import Response
 
 from messaging.api import bulk
 from messaging.api.bulk_schema import BulkSerializer, NewBulkSerializer
-from messaging.api.callers import Caller
-from registry.api.permissions import HasScope
+from registry.api.callers import Caller
+from registry.api.permissions import HasScope, Scopes
 from registry.models import Scope
 from rest.hal import Links
 from rest.query import QueryReader
@@ -24,7 +24,7 @@ class MessagesInBulk(Resource):
 
     permission_classes = (HasScope,)
     parser_classes = (bulk.BulkJSONParser,)
-    scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.MESSAGES_SEND}
+    scopes: ClassVar[Scopes] = {"POST": (Scope.MESSAGES_SEND,)}
 
     @extend_schema(
         operation_id="sendMessages",

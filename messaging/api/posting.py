@@ -10,17 +10,18 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db.models import BooleanField, ExpressionWrapper
 from django.utils.translation import gettext_lazy as _
 
 from messaging import composing
-from messaging.api.callers import Caller
 from messaging.composing import Composed, Idempotency
 from messaging.idempotency import canonical_hash
 from messaging.models import Message, ServiceInstance
+from messaging.models.service_instance import ServiceInstanceQuerySet
+from messaging.prepared import Prepared
 from messaging.validating import SendingRules, validate
-from registry.models import AmountUnit
-from registry.permissions import Action, covered
+from registry.api.callers import Caller
+from registry.models import AmountUnit, User
+from registry.permissions import Action
 from rest.errors import ErrorItem
 from rest.filters import MAX_ID
 from rest.problems import Problem
@@ -56,7 +57,7 @@ def post(read_body: Callable[[], Any], *, reader: QueryReader, caller: Caller, a
         if problem.status_code != 400 or not reader.errors:
             raise
         raise Problem(400, code="invalid", errors=[*reader.errors, *problem.errors]) from None
-    instance, may_send = instance_for(asked.service_instance, caller=caller)
+    instance, may_send = instance_for(asked.service_instance, caller=caller, at=at)
     if instance is None or asked.idempotency_key is None or not may_send:
         raise _refusal(body, instance=instance, may_send=may_send, reader=reader, caller=caller, at=at)
     digest = canonical_hash(body, service_instance_id=instance.pk, amount_unit=caller.amount_unit)
@@ -79,21 +80,29 @@ def post(read_body: Callable[[], Any], *, reader: QueryReader, caller: Caller, a
     return Composed(_still_visible(composed.message, caller=caller, at=at), is_new=False)
 
 
-def instance_for(pk: int | None, *, caller: Caller) -> tuple[ServiceInstance | None, bool]:
-    """The service instance, if the caller may see it at all, and whether they may send through it; one statement."""
+def instance_for(pk: int | None, *, caller: Caller, at: datetime) -> tuple[ServiceInstance | None, bool]:
+    """The service instance, if the caller may see it at all, and whether they may send through it.
+
+    One statement for whoever may; another one tells the others why not.
+    """
     if pk is None:
         return None, False
+    asked: dict[str, int | datetime] = {"pk": pk, "user": caller.user.pk, "at": at}
+    if (found := _OPEN_TO_SEND.first(**asked)) is not None:
+        return found, True
+    return _VISIBLE.first(**asked), False
 
-    def may(action: Action) -> Any:
-        return covered(caller.user, action, organization="organization_id", service="service_id")
 
-    found = (
-        ServiceInstance.objects.filter(may(Action.SEE_MESSAGES) | may(Action.CONFIGURE_SENDING), pk=pk)
-        .with_everything()
-        .annotate(may_send=ExpressionWrapper(may(Action.SEND_MESSAGES), output_field=BooleanField()))
-        .first()
-    )
-    return found, found is not None and found.may_send  # type: ignore[attr-defined]  # the annotation above
+def _open_to(action: Action) -> Callable[..., ServiceInstanceQuerySet]:
+    def instances(*, pk: int, user: int, at: datetime) -> ServiceInstanceQuerySet:
+        return ServiceInstance.objects.open_to(User(pk=user), action, at=at).with_everything().filter(pk=pk)
+
+    return instances
+
+
+_OPEN_TO_SEND = Prepared(_open_to(Action.SEND_MESSAGES))
+# Whoever has any role on it may know that it is there.
+_VISIBLE = Prepared(_open_to(Action.SEE_CONFIGURATION))
 
 
 def _refusal(

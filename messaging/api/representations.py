@@ -1,4 +1,4 @@
-"""How messages and service instances look in answers: GovIO's fields and more. Keys at IO never appear.
+"""How messages, service instances and IO services look in answers: GovIO's fields and more. Keys at IO never appear.
 
 Plain functions and not serializers: a page of a hundred messages with everything embedded must stay quick.
 The serializers of `messaging.api.schema` describe the same shape, and a test holds the two together.
@@ -9,8 +9,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from messaging.models import Message, MessageContent, ServiceInstance
+from django.utils.translation import gettext as _
+
+from messaging.models import IOService, Message, MessageContent, ServiceInstance
 from messaging.states import API_STATUS
+from messaging.suspending import KEY_UNREADABLE, NO_KEY
 from registry.api import representations as registry
 from registry.models import AmountUnit
 from rest.hal import Links, utc_milliseconds
@@ -19,6 +22,8 @@ from templates_app.api import representations as templates
 SENDER = "sender"
 SERVICE_INSTANCE = "service-instance"
 EMBEDDABLE = (SENDER, SERVICE_INSTANCE)
+# What a service instance embeds.
+INSTANCE_EMBEDDABLE = ("service", "organization", "template")
 
 
 def message(
@@ -60,28 +65,65 @@ def message(
     return shown
 
 
-def service_instance(instance: ServiceInstance, *, links: Links) -> dict[str, Any]:
-    """GovIO's GovioServiceInstance without its apiKey, with service, organization and template embedded."""
-    service, organization, template = instance.service, instance.organization, instance.template
-    return {
+def service_instance(
+    instance: ServiceInstance, *, links: Links, embed: Collection[str] = INSTANCE_EMBEDDABLE
+) -> dict[str, Any]:
+    """GovIO's GovioServiceInstance without its apiKey. Its IO service must be loaded, and the rest as far as `embed` asks."""
+    shown: dict[str, Any] = {
         "id": instance.pk,
-        "service_id": service.pk,
-        "organization_id": organization.pk,
-        "template_id": template.pk,
+        "service_id": instance.service_id,
+        "organization_id": instance.organization_id,
+        "template_id": instance.template_id,
         "io_service_id": instance.io_service.io_service_id,
         "enabled": instance.enabled,
         "_links": {
             "self": links.to("service-instances", instance.pk),
-            "service": links.to("services", service.pk),
-            "organization": links.to("organizations", organization.pk),
-            "template": links.to("templates", template.pk),
-        },
-        "_embedded": {
-            "service": registry.service(service, links=links),
-            "organization": registry.organization(organization, links=links),
-            "template": templates.template(template, links=links),
+            "service": links.to("services", instance.service_id),
+            "organization": links.to("organizations", instance.organization_id),
+            "template": links.to("templates", instance.template_id),
+            "io_service": links.to("io-services", instance.io_service_id),
         },
     }
+    embedded: dict[str, Any] = {}
+    if "service" in embed:
+        embedded["service"] = registry.service(instance.service, links=links)
+    if "organization" in embed:
+        embedded["organization"] = registry.organization(instance.organization, links=links)
+    if "template" in embed:
+        embedded["template"] = templates.template(instance.template, links=links)
+    if embedded:
+        shown["_embedded"] = embedded
+    return shown
+
+
+def io_service(io_service: IOService, *, links: Links, may_configure: bool) -> dict[str, Any]:
+    """Which keys there are and which one is in use, never a key."""
+    return {
+        "id": io_service.pk,
+        "organization_id": io_service.organization_id,
+        "io_service_id": io_service.io_service_id,
+        "active_key": io_service.active_key,
+        "has_primary_key": bool(io_service.primary_key),
+        "has_secondary_key": bool(io_service.secondary_key),
+        "payment_cap_cents": io_service.payment_cap_cents,
+        "require_secure_channels": io_service.require_secure_channels,
+        "test_taxcode": io_service.test_taxcode or None,
+        "suspended_at": _moment(io_service.suspended_at),
+        "suspended_reason": io_service.suspended_reason or None,
+        "suspended_detail": _suspended_detail(io_service),
+        "is_probing": io_service.is_probing,
+        "permissions": {"configure": may_configure},
+        "_links": {
+            "self": links.to("io-services", io_service.pk),
+            "organization": links.to("organizations", io_service.organization_id),
+        },
+    }
+
+
+def _suspended_detail(io_service: IOService) -> str | None:
+    """IO's own words as they came; ours in the reader's language."""
+    detail = io_service.suspended_detail
+    return str(_(detail)) if detail in (NO_KEY, KEY_UNREADABLE) else detail or None
 
 
 def _links(message: Message, *, links: Links) -> dict[str, dict[str, str]]:

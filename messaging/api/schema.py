@@ -92,6 +92,7 @@ class ServiceInstanceLinksSerializer(serializers.Serializer[Any]):
     service = LinkSerializer()
     organization = LinkSerializer()
     template = LinkSerializer()
+    io_service = LinkSerializer()
 
 
 class ServiceInstanceEmbeddedSerializer(serializers.Serializer[Any]):
@@ -100,7 +101,9 @@ class ServiceInstanceEmbeddedSerializer(serializers.Serializer[Any]):
     template = TemplateSerializer()
 
 
-class ServiceInstanceSerializer(serializers.Serializer[Any]):
+class EmbeddedServiceInstanceSerializer(serializers.Serializer[Any]):
+    """As in a message: whole, but for what the caller may do with it."""
+
     id = serializers.IntegerField(min_value=1)
     service_id = serializers.IntegerField(min_value=1)
     organization_id = serializers.IntegerField(min_value=1)
@@ -129,7 +132,7 @@ class MessageEmbeddedSerializer(serializers.Serializer[Any]):
     sender = UserSerializer(required=False)
 
     def get_fields(self) -> Fields:
-        return {**super().get_fields(), "service-instance": ServiceInstanceSerializer(required=False)}
+        return {**super().get_fields(), "service-instance": EmbeddedServiceInstanceSerializer(required=False)}
 
 
 class MessageSerializer(serializers.Serializer[Any]):

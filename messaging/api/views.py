@@ -1,6 +1,7 @@
 """Messages over REST: send one, list, read."""
 
-from typing import ClassVar, cast
+from datetime import datetime
+from typing import ClassVar
 
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -9,16 +10,19 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from messaging import listing
 from messaging.api import posting, representations
-from messaging.api.callers import Caller
-from messaging.api.filters import MessageFilterSet
+from messaging.api.filters import InstanceFilterSet, MessageFilterSet
 from messaging.api.representations import EMBEDDABLE, SERVICE_INSTANCE
 from messaging.api.schema import MessageListSerializer, MessageSerializer, NewMessageSerializer
-from messaging.models import Message
+from messaging.models import Message, ServiceInstance
+from messaging.prepared import Prepared
 from messaging.querysets import MessageQuerySet
 from messaging.states import STATES_FOR_API_STATUS
-from registry.api.permissions import HasScope
-from registry.models import Scope
+from registry.api.callers import Caller
+from registry.api.permissions import HasScope, Scopes
+from registry.models import Scope, User
+from registry.permissions import Action
 from rest import filters, paging
 from rest.hal import Links
 from rest.problems import Problem
@@ -35,11 +39,35 @@ def _date(name: str, description: str) -> OpenApiParameter:
     return OpenApiParameter(name, OpenApiTypes.DATETIME, description=description)
 
 
+# What narrows a list of messages, and the export of them.
+FILTERS = [
+    _date("scheduled_expedition_date_from", "Inclusive, with an offset."),
+    _date("scheduled_expedition_date_to", "Inclusive, with an offset."),
+    _date("expedition_date_from", "Inclusive, with an offset."),
+    _date("expedition_date_to", "Inclusive, with an offset."),
+    OpenApiParameter(
+        "tax_code",
+        {"type": "string", "pattern": "^[A-Za-z0-9]{1,16}$"},
+        description="Whole, or its first characters.",
+    ),
+    OpenApiParameter("service_id", {"type": "integer", "minimum": 1}),
+    OpenApiParameter("organization_id", {"type": "integer", "minimum": 1}),
+    OpenApiParameter("service_q", str, description="Part of the service's name."),
+    OpenApiParameter("organization_q", str, description="Part of the organization's name or fiscal code."),
+    OpenApiParameter(
+        "status",
+        str,
+        enum=sorted(STATES_FOR_API_STATUS),
+        description="Any case. GovIO's names and the exact states; `denied` never matches.",
+    ),
+]
+
+
 class Messages(Resource):
     """The collection."""
 
     permission_classes = (HasScope,)
-    scopes: ClassVar[dict[str, Scope]] = {"GET": Scope.MESSAGES_READ, "POST": Scope.MESSAGES_SEND}
+    scopes: ClassVar[Scopes] = {"GET": (Scope.MESSAGES_READ,), "POST": (Scope.MESSAGES_SEND,)}
 
     @extend_schema(
         operation_id="sendMessage",
@@ -91,25 +119,7 @@ class Messages(Resource):
         tags=["messages"],
         summary="List messages",
         parameters=[
-            _date("scheduled_expedition_date_from", "Inclusive, with an offset."),
-            _date("scheduled_expedition_date_to", "Inclusive, with an offset."),
-            _date("expedition_date_from", "Inclusive, with an offset."),
-            _date("expedition_date_to", "Inclusive, with an offset."),
-            OpenApiParameter(
-                "tax_code",
-                {"type": "string", "pattern": "^[A-Za-z0-9]{1,16}$"},
-                description="Whole, or its first characters.",
-            ),
-            OpenApiParameter("service_id", {"type": "integer", "minimum": 1}),
-            OpenApiParameter("organization_id", {"type": "integer", "minimum": 1}),
-            OpenApiParameter("service_q", str, description="Part of the service's name."),
-            OpenApiParameter("organization_q", str, description="Part of the organization's name or fiscal code."),
-            OpenApiParameter(
-                "status",
-                str,
-                enum=sorted(STATES_FOR_API_STATUS),
-                description="Any case. GovIO's names and the exact states; `denied` never matches.",
-            ),
+            *FILTERS,
             *paging_parameters(SORTS),
             OpenApiParameter(
                 "embed", {"type": "array", "items": {"type": "string", "enum": list(EMBEDDABLE)}}, explode=False
@@ -122,12 +132,16 @@ class Messages(Resource):
         reader = QueryReader(request.query_params)
         asked = paging.read(reader, model=Message, sorts=SORTS)
         embed = filters.words(reader, "embed", known=EMBEDDABLE)
-        visible = _shown(Message.objects.visible_to(caller.user), embed=embed)
-        filterset = MessageFilterSet(request.query_params, queryset=visible)
-        filterset.check(reader)
+        visible = ServiceInstance.objects.open_to(caller.user, Action.SEE_MESSAGES)
+        instances = InstanceFilterSet(request.query_params, queryset=visible)
+        messages = MessageFilterSet(request.query_params, queryset=_shown(Message.objects.all(), embed=embed))
+        for filterset in (instances, messages):
+            filterset.check(reader)
         if reader.errors:
             raise Problem(400, code="invalid", errors=reader.errors)
-        page = paging.fetch(cast("MessageQuerySet", filterset.qs), asked=asked)
+        page = listing.page(
+            messages.qs, instances=instances.qs, narrowing=messages.narrowing, asked=asked, at=timezone.now()
+        )
         links = Links.of(request)
         items = [
             representations.message(message, links=links, amount_unit=caller.amount_unit, embed=embed)
@@ -143,11 +157,18 @@ def _shown(messages: MessageQuerySet, *, embed: frozenset[str]) -> MessageQueryS
     return messages.select_related("content", *embed)
 
 
+def _message(*, pk: int, user: int, at: datetime) -> MessageQuerySet:
+    return Message.objects.visible_to(User(pk=user), at=at).with_everything().filter(pk=pk)
+
+
+_MESSAGE = Prepared(_message)
+
+
 class MessageDetail(Resource):
     """One message."""
 
     permission_classes = (HasScope,)
-    scopes: ClassVar[dict[str, Scope]] = {"GET": Scope.MESSAGES_READ}
+    scopes: ClassVar[Scopes] = {"GET": (Scope.MESSAGES_READ,)}
 
     @extend_schema(
         operation_id="readMessage",
@@ -158,7 +179,7 @@ class MessageDetail(Resource):
     )
     def get(self, request: Request, pk: int) -> Response:
         caller = Caller.of(request)
-        message = Message.objects.visible_to(caller.user).with_everything().filter(pk=pk).first()
+        message = _MESSAGE.first(pk=pk, user=caller.user.pk, at=timezone.now()) if pk <= filters.MAX_ID else None
         if message is None:
             raise NotFound
         shown = representations.message(message, links=Links.of(request), amount_unit=caller.amount_unit)

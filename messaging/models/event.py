@@ -39,6 +39,7 @@ class EventKind(models.TextChoices):
     FOLLOWING_ENDED = "following_ended", _("IO non ha più dato notizie: non lo seguiamo oltre")
     CANCELLED = "cancelled", _("Annullato")
     EXPIRED = "expired", _("Scaduto prima dell'invio")
+    RESENT_AS = "resent_as", _("Inviato di nuovo con un altro messaggio")
     REVEALED = "revealed", _("Codice fiscale mostrato per intero")
 
 

@@ -11,6 +11,7 @@ from messaging.states import (
     FINAL,
     FOLLOWED,
     GROUP_OF,
+    LISTED_BY_STATE,
     WAITING,
     Delivery,
     Group,
@@ -180,8 +181,22 @@ class Message(models.Model):
             ),
             # Lists.
             models.Index(fields=["service_instance", "-id"], name="message_by_instance"),
+            models.Index(
+                fields=["service_instance", "delivery_state", "-id"],
+                name="message_by_state",
+                include=["scheduled_at"],
+                condition=Q(delivery_state__in=sorted(LISTED_BY_STATE)),
+            ),
             models.Index(fields=["service_instance", "scheduled_at", "id"], name="message_by_date"),
-            models.Index(fields=["taxcode", "-id"], name="message_by_recipient"),
+            models.Index(
+                fields=["service_instance", "expedition_date", "id"],
+                name="message_by_expedition",
+                condition=Q(expedition_date__isnull=False),
+            ),
+            # In the order of characters, or a code's beginning could not be looked up where the database sorts by a language.
+            models.Index(
+                fields=["taxcode", "-id"], name="message_by_recipient", opclasses=["varchar_pattern_ops", "int8_ops"]
+            ),
             # Late acceptances are matched by IO's id when nothing else matches.
             models.Index(fields=["appio_message_id"], name="message_by_io_id", condition=~Q(appio_message_id="")),
         ]

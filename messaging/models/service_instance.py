@@ -32,8 +32,10 @@ class ServiceInstanceQuerySet(models.QuerySet["ServiceInstance"]):
         return self.filter(covered(user, action, organization="organization_id", service="service_id", at=at))
 
     def with_everything(self) -> "ServiceInstanceQuerySet":
-        """All that composing and showing need, in one query (the placeholders apart)."""
-        return self.select_related("organization", "service", "template__current_version", "io_service")
+        """All that composing and showing need, in one query."""
+        return self.select_related(
+            "organization", "service", "template__current_version", "template__draft", "io_service"
+        )
 
 
 class ServiceInstance(models.Model):

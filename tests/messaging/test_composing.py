@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
 
 from messaging import composing
 from messaging.composing import (
@@ -281,6 +282,18 @@ class TestSameRequestTwice:
         composed(instance, person, consumer=consumer, idempotency=key())
         composed(instance, person, idempotency=key())
         assert set(IdempotencyKey.objects.values_list("consumer", "user")) == {(consumer.pk, None), (None, person.pk)}
+
+    def test_is_looked_for_only_where_the_request_would_be_refused_or_its_key_is_taken(
+        self, instance: ServiceInstance, person: User
+    ) -> None:
+        """A request that may be honoured meets its own key when it is stored."""
+        with CaptureQueriesContext(connection) as counted:
+            composed(instance, person, idempotency=key())
+        assert not [query for query in counted if query["sql"].startswith("SELECT")]
+        for data in (DATA, {}):
+            with CaptureQueriesContext(connection) as counted:
+                assert not composed(instance, person, data, idempotency=key()).is_new
+            assert any("messaging_idempotencykey" in query["sql"] for query in counted)
 
     def test_is_found_without_composing(self, instance: ServiceInstance, person: User) -> None:
         assert find_replay(key().key, by=person, consumer=None) is None

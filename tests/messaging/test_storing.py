@@ -1,11 +1,12 @@
-"""Many rows at once: whatever the database, the same is stored."""
+"""New messages, one or many at once: whatever the database, the same is stored."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from messaging import storing
 from messaging.models import EventKind, IdempotencyKey, Message, MessageContent, MessageEvent, ServiceInstance
@@ -174,3 +175,88 @@ class TestClaim:
             again = [self.key(1, factories.message(instance=instance), consumer=consumer)]
             assert not storing.rows().claim(again)
         assert IdempotencyKey.objects.count() == 3
+
+
+class TestAdd:
+    """One message with all that belongs to it."""
+
+    def whole(
+        self, instance: ServiceInstance, person: User, *, number: int = 1, has_key: bool = True, **columns: Any
+    ) -> storing.Whole:
+        row = message(instance, person, **columns)
+        return storing.Whole(
+            message=row,
+            content=MessageContent(
+                version=instance.template.current_version,
+                subject=HARD[5],
+                markdown="".join(HARD),
+                values={"a": HARD[5]},
+                warnings=[{"code": HARD[8]}],
+            ),
+            event=MessageEvent(at=AT, kind=EventKind.COMPOSED, state=row.delivery_state, actor=person, data={"a": 1}),
+            key=IdempotencyKey(
+                key=uuid.UUID(int=number),
+                user=person,
+                body_hash="a" * 64,
+                service_instance_id=instance.pk,
+                created_at=AT,
+            )
+            if has_key
+            else None,
+        )
+
+    def test_stores_every_column_as_the_orm_would(self, instance: ServiceInstance, person: User) -> None:
+        options: dict[str, Any] = {"due_date": AT + timedelta(microseconds=1), "status_detail": HARD[8], "retries": 3}
+        new = self.whole(instance, person, **options)
+        assert storing.rows().add(new)
+        single = message(instance, person, **options)
+        single.save()
+        kept = Message.objects.select_related("content").get(pk=new.message.pk)
+        assert columns(kept) == columns(Message.objects.get(pk=single.pk)) | {"id": kept.pk}
+        text = kept.content
+        assert (text.subject, text.markdown, text.values) == (HARD[5], "".join(HARD), {"a": HARD[5]})
+        assert text.warnings == [{"code": HARD[8]}]
+        # Null, and not the JSON word null.
+        assert MessageContent.objects.filter(pk=kept.pk, draft_form__isnull=True).exists()
+        event = kept.events.get()
+        assert (event.at, event.kind, event.state, event.actor, event.data) == (
+            AT,
+            EventKind.COMPOSED,
+            Delivery.SCHEDULED,
+            person,
+            {"a": 1},
+        )
+        key = IdempotencyKey.objects.get()
+        assert (key.message, key.user, key.consumer, key.body_hash) == (kept, person, None, "a" * 64)
+
+    def test_gives_the_rows_what_they_lacked(self, instance: ServiceInstance, person: User) -> None:
+        new = self.whole(instance, person)
+        storing.rows().add(new)
+        assert new.message.pk == new.content.pk == new.event.message_id
+        assert new.message.content is new.content
+
+    def test_needs_no_key(self, instance: ServiceInstance, person: User) -> None:
+        assert [storing.rows().add(self.whole(instance, person, has_key=False)) for _ in range(2)] == [True, True]
+        assert (Message.objects.count(), IdempotencyKey.objects.count()) == (2, 0)
+
+    def test_stores_nothing_where_the_key_is_taken(self, instance: ServiceInstance, person: User) -> None:
+        assert storing.rows().add(self.whole(instance, person))
+        assert not storing.rows().add(self.whole(instance, person))
+        assert storing.rows().add(self.whole(instance, person, number=2))
+        counts = [model.objects.count() for model in (Message, MessageContent, MessageEvent, IdempotencyKey)]
+        assert counts == [2, 2, 2, 2]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_holds_to_the_constraints_and_stores_nothing_of_it(self, instance: ServiceInstance, person: User) -> None:
+        for wrong in ({"delivery_state": "nonsense"}, {"io_account_id": 2**40}):
+            with pytest.raises(IntegrityError):
+                storing.rows().add(self.whole(instance, person, **wrong))
+        assert not Message.objects.exists()
+        assert not IdempotencyKey.objects.exists()
+
+    @pytest.mark.postgresql
+    def test_is_one_statement(self, instance: ServiceInstance, person: User) -> None:
+        new = self.whole(instance, person)
+        with CaptureQueriesContext(connection) as counted:
+            storing.rows().add(new)
+        assert len(counted) == 1
