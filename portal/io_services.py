@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.admin.models import LogEntry
-from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from messaging import auditing, suspending
+from messaging.configuring import configurable_by, covered_by
 from messaging.models import ActiveKey, IOService, Message, ServiceInstance, SuspensionReason
 from messaging.states import WaitingReason
 from portal import wording
 from registry.models import User
-from registry.permissions import Action
 
 # Counting stops here; the sentence then says "oltre 1.000".
 COUNTED = 1000
@@ -51,22 +50,6 @@ class Change:
     at: datetime
     who: str
     what: str
-
-
-def configurable_by(user: User) -> QuerySet[IOService]:
-    """The IO services whose every use is covered: what happens to one concerns all its enti, services and templates."""
-    others = ServiceInstance.objects.filter(io_service=OuterRef("pk")).exclude(pk__in=covered_by(user).values("pk"))
-    return IOService.objects.filter(Exists(covered_by(user).filter(io_service=OuterRef("pk"))), ~Exists(others))
-
-
-def shown_to(user: User) -> QuerySet[IOService]:
-    """The IO services of which this person configures some use."""
-    return IOService.objects.filter(Exists(covered_by(user).filter(io_service=OuterRef("pk"))))
-
-
-def covered_by(user: User) -> QuerySet[ServiceInstance]:
-    """The service instances that this person configures."""
-    return ServiceInstance.objects.open_to(user, Action.CONFIGURE_SENDING)
 
 
 def standings_of(user: User) -> list[Standing]:

@@ -6,8 +6,8 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from messaging.configuring import configurable_by
 from messaging.models import Message
-from portal.io_services import configurable_by
 from portal.sending_state import may_see_sending
 from registry.models import User
 from registry.permissions import Action, may_somewhere

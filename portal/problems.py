@@ -14,12 +14,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from messaging.auditing import rekeyed_since_suspended
+from messaging.configuring import configurable_by
 from messaging.models import IOService, Message, ServiceInstance
 from messaging.states import Delivery, WaitingReason
 from portal import wording
 from portal.io_services import (
     COUNTED,
-    configurable_by,
     count_waiting,
     cure_of_suspension,
     waiting_words,

@@ -36,6 +36,8 @@ FACTS = {
     "answer": gettext_lazy("Risposta"),
     "io_id": gettext_lazy("ID messaggio su IO"),
     "known_io_id": gettext_lazy("ID già noto"),
+    "resend_of": gettext_lazy("Nuovo invio del messaggio"),
+    "resent_as": gettext_lazy("Nuovo messaggio"),
 }
 
 

@@ -1,23 +1,15 @@
 """A person's decisions on one message: a reason, where the history should tell why."""
 
-import re
-from typing import Any, Final
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from messaging.reasons import names_a_citizen
 from portal.rendering import ItaliaForm
 
 REASON_LENGTH = 500
-
-
-# Also as people write it, in groups, and in any case.
-_FISCAL_CODE: Final = re.compile(
-    r"(?<![A-Z0-9])[A-Z]{3}\s*[A-Z]{3}\s*[0-9LMNPQRSTUV]{2}\s*[ABCDEHLMPRST]\s*[0-9LMNPQRSTUV]{2}\s*"
-    r"[A-Z]\s*[0-9LMNPQRSTUV]{3}\s*[A-Z](?![A-Z0-9])",
-    re.ASCII | re.IGNORECASE,
-)
 
 
 class ReasonField(forms.CharField):
@@ -25,7 +17,7 @@ class ReasonField(forms.CharField):
 
     def clean(self, value: Any) -> str:
         text = str(super().clean(value))
-        if _FISCAL_CODE.search(text):
+        if names_a_citizen(text):
             raise ValidationError(
                 _("Il motivo contiene un codice fiscale, e resta nella storia: toglilo."), code="fiscal_code"
             )

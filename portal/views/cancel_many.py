@@ -19,10 +19,10 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from messaging import deciding
+from messaging.doubting import left_in_doubt
 from messaging.models import Message, ServiceInstance
 from messaging.states import CANCELLABLE, Delivery
 from portal import searches, selections, wording
-from portal.doubts import left_in_doubt
 from portal.forms.decisions import CancelForm
 from portal.forms.message_filters import MessageFilters
 from portal.message_search import address, found

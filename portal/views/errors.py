@@ -1,9 +1,12 @@
 """Error pages that stand alone: no database, no context processors, no scripts; what happened and what to do."""
 
+import math
+
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from registry.models import Role
 from registry.permissions import ROLES, Action
@@ -56,6 +59,24 @@ def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
         ),
         details=(_("Torna indietro, ricarica la pagina e riprova."), _("I cookie devono essere abilitati.")),
     )
+
+
+def too_many_attempts(*, seconds: int) -> HttpResponse:
+    """After wrong passwords. The same whether or not there is such a person."""
+    minutes = math.ceil(seconds / 60)
+    answer = _page(
+        429,
+        title=_("Troppi tentativi"),
+        body=ngettext(
+            "L’accesso è sospeso dopo troppi tentativi falliti. Riprova fra %(minutes)d minuto.",
+            "L’accesso è sospeso dopo troppi tentativi falliti. Riprova fra %(minutes)d minuti.",
+            minutes,
+        )
+        % {"minutes": minutes},
+        details=(_("Hai perso la password? Chiedi a chi amministra il portale nel tuo ente."),),
+    )
+    answer["Retry-After"] = str(seconds)
+    return answer
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

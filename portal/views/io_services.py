@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from messaging import proving, rekeying, suspending
 from messaging.auditing import rekeyed_since_suspended
+from messaging.configuring import configurable_by, covered_by, shown_to
 from messaging.models import ActiveKey, IOService
 from messaging.moving import StateConflict
 from messaging.proving import Proof, Verdict
@@ -19,11 +20,8 @@ from portal.io_services import (
     KEY_NAMES,
     SLUGS,
     changes_of,
-    configurable_by,
     count_waiting,
-    covered_by,
     cure_of_suspension,
-    shown_to,
     slots_of,
     standings_of,
     waiting_words,

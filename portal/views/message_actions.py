@@ -11,10 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from messaging import deciding, settling, suspending
+from messaging.doubting import left_in_doubt
 from messaging.models import Message
 from messaging.moving import StateConflict
 from messaging.states import CANCELLABLE, Delivery, WaitingReason
-from portal.doubts import causes_of, has_not_arrived, left_in_doubt
+from portal.doubts import causes_of, has_not_arrived
 from portal.forms.decisions import ArrivedForm, CancelForm, ProvedResendForm, ResendForm
 from portal.rendering import ItaliaForm
 from portal.views.access import OperatorRequest, operator_page, require

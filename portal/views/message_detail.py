@@ -15,12 +15,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from messaging import deciding
 from messaging.attempts import NOT_ARRIVED_AFTER_ALL
+from messaging.doubting import left_in_doubt
 from messaging.late_answers import ARRIVED_AT_FIRST
 from messaging.marking import CONTENT_GONE
 from messaging.models import Message
 from messaging.states import CANCELLABLE, EXPLANATION, FOLLOWED, WAITING, Delivery, Payment, Reading, WaitingReason
 from portal.context import is_fragment
-from portal.doubts import has_not_arrived, left_in_doubt, resent_after
+from portal.doubts import has_not_arrived, resent_after
 from portal.preview import preview_of
 from portal.timeline import steps_of
 from portal.views.access import OperatorRequest, operator_page, require

@@ -7,10 +7,10 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_POST, require_safe
 
 from messaging import deciding
+from messaging.doubting import left_in_doubt
 from messaging.models import Message
 from messaging.states import Delivery, Group
 from portal import searches, selections
-from portal.doubts import left_in_doubt
 from portal.forms.message_filters import MessageFilters, RecipientSearch
 from portal.message_search import address, chips, found
 from portal.navigation import COUNTED

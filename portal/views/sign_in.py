@@ -1,5 +1,6 @@
 """In and out."""
 
+import logging
 from typing import Any
 
 from django.contrib.auth.forms import AuthenticationForm
@@ -10,6 +11,10 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 
 from portal.forms.sign_in import SignInForm
+from portal.sign_in_guard import seconds_locked
+from portal.views import errors
+
+log = logging.getLogger(__name__)
 
 
 class SignIn(LoginView):
@@ -20,6 +25,12 @@ class SignIn(LoginView):
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         return self.render_to_response(self.get_context_data(form=form, invalid=True), status=422)
+
+
+def locked_out(request: HttpRequest, response: HttpResponse | None, credentials: dict[str, Any] | None) -> HttpResponse:
+    """In place of the form, here and in the back office, after too many wrong passwords (AXES_LOCKOUT_CALLABLE)."""
+    log.warning("a sign-in was refused: too many failures before it")
+    return errors.too_many_attempts(seconds=seconds_locked(request))
 
 
 @method_decorator(never_cache, name="dispatch")

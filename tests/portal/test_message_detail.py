@@ -101,6 +101,15 @@ def test_a_reason_given_by_a_person_is_read_at_once_and_one_of_a_program_on_dema
     assert "timeout" in sender.main.one("ol", class_="timeline").one("details").text
 
 
+def test_what_was_sent_again_names_the_other_message(cast: factories.Cast, sender: Visitor) -> None:
+    row = factories.message_in(Delivery.REJECTED, instance=cast.instance)
+    record([row.pk], kind=EventKind.RESENT_AS, at=datetime(2026, 11, 21, 9, tzinfo=UTC), data={"resent_as": 4711})
+    sender.get("message", row.pk)
+    assert str(EventKind.RESENT_AS.label) in sender.main.text
+    assert "Nuovo messaggio" in sender.main.text
+    assert "4711" in sender.main.text
+
+
 def test_a_word_of_io_that_we_do_not_know_is_shown_as_it_is(cast: factories.Cast, sender: Visitor) -> None:
     row = factories.message_in(Delivery.SENT, instance=cast.instance, io_status="SOMETHING_NEW")
     sender.get("message", row.pk)

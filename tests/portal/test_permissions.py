@@ -10,7 +10,8 @@ from tests.portal.visitor import Visitor, address
 
 pytestmark = pytest.mark.django_db
 
-PUBLIC = {"login", "logout", "set_language", "guide", "states", "accessibility", "privacy"}
+# "invitation" opens to whoever has the link: tests/api/test_invitation.py.
+PUBLIC = {"login", "logout", "invitation", "set_language", "guide", "states", "accessibility", "privacy"}
 # Route -> the state in which the question makes sense.
 OF_ONE_MESSAGE = {
     "message": Delivery.SENT,
