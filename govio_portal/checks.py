@@ -7,6 +7,8 @@ from django.core.checks import CheckMessage, Error, register
 
 from sealed.boxes import is_usable
 
+SHORTEST_GOVSHELL_SECRET = 32
+
 
 @register()
 def secrets_are_usable(**kwargs: Any) -> list[CheckMessage]:
@@ -35,6 +37,39 @@ def public_url_is_whole(**kwargs: Any) -> list[CheckMessage]:
     if settings.PUBLIC_URL and not settings.PUBLIC_URL.startswith(("https://", "http://")):
         return [Error("PUBLIC_URL must start with https:// or http://.", id="govio.E003")]
     return []
+
+
+@register()
+def govshell_is_whole(**kwargs: Any) -> list[CheckMessage]:
+    """Half of it would leave the door to keys open where somebody meant to close it, or believe whoever comes."""
+    proxies, secret = settings.GOVSHELL_PROXIES, settings.GOVSHELL_SECRET
+    found: list[CheckMessage] = []
+    if bool(proxies) != bool(secret):
+        missing = "GOVSHELL_SECRET" if proxies else "GOVSHELL_PROXIES"
+        found.append(
+            Error(
+                f"GovShell mode is half configured: {missing} is not set.",
+                hint="Set both GOVSHELL_PROXIES and GOVSHELL_SECRET, or neither.",
+                id="govio.E005",
+            )
+        )
+    if secret and len(secret) < SHORTEST_GOVSHELL_SECRET:
+        found.append(
+            Error(
+                f"GOVSHELL_SECRET has fewer than {SHORTEST_GOVSHELL_SECRET} characters.",
+                hint="`openssl rand -base64 48` prints a good one.",
+                id="govio.E006",
+            )
+        )
+    if any(network.prefixlen == 0 for network in proxies):
+        found.append(
+            Error(
+                "GOVSHELL_PROXIES holds a network of all addresses: anybody could say who they are.",
+                hint="Name the addresses of GovShell.",
+                id="govio.E007",
+            )
+        )
+    return found
 
 
 @register(deploy=True)

@@ -39,6 +39,8 @@ ROLES = {
 STAFF = "piattaforma"
 EURO_CONSUMER = "Gestionale anagrafe (euro)"
 CENTS_CONSUMER = "Gestionale tributi (centesimi)"
+# What GovIO calls a sysadmin, with amounts as GovIO's schema has them.
+EVERYTHING_CONSUMER = "Amministrazione via API (centesimi)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class DemoSecrets:
     password: str
     euro_key: str
     cents_key: str
+    everything_key: str
     # Primary and secondary key of the first IO service, then of the second.
     io_keys: tuple[str, str, str, str]
 
@@ -115,6 +118,13 @@ def seed(secrets: DemoSecrets, *, at: datetime) -> None:
     ):
         consumer = Consumer.objects.create(name=name, user=integration, amount_unit=unit)
         ConsumerKey.issue(consumer, scopes=[Scope.MESSAGES_SEND.value, Scope.MESSAGES_READ.value], key=key)
+    system = User.objects.create_user(
+        "sistema.informativo", full_name="Sistema informativo", email="sistema@example.it", is_staff=True
+    )
+    for role in Role:
+        Grant.objects.create(user=system, role=role, all_organizations=True, all_services=True)
+    everything = Consumer.objects.create(name=EVERYTHING_CONSUMER, user=system, amount_unit=AmountUnit.CENTS)
+    ConsumerKey.issue(everything, scopes=list(Scope.values), key=secrets.everything_key)
     assert cie_instance.pk  # the first row of an empty table: the documents call it 1
 
 

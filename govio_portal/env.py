@@ -5,6 +5,7 @@ read stops the start with one sentence that names the variable, never with a tra
 """
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,15 @@ def env_list(name: str, *, default: tuple[str, ...] = ()) -> list[str]:
     if raw is None:
         return list(default)
     return [word.strip() for word in raw.split(",") if word.strip()]
+
+
+def env_networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Comma-separated addresses and networks, as 10.1.2.3 and 10.1.0.0/16."""
+    words = env_list(name)
+    try:
+        return [ip_network(word) for word in words]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be addresses or networks such as 10.1.0.0/16: {error}.") from None
 
 
 def env_secret(name: str, default: str = "") -> str:

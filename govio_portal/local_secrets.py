@@ -23,6 +23,7 @@ MAKERS: dict[str, Callable[[], str]] = {
     "METRICS_TOKEN": lambda: secrets.token_urlsafe(32),
     "DEMO_KEY_EURO": lambda: "giop_" + secrets.token_urlsafe(32),
     "DEMO_KEY_CENTS": lambda: "giop_" + secrets.token_urlsafe(32),
+    "DEMO_KEY_EVERYTHING": lambda: "giop_" + secrets.token_urlsafe(32),
     "DEMO_PASSWORD": lambda: secrets.token_urlsafe(9),
     "DEMO_IO_KEYS": lambda: ",".join(secrets.token_hex(16) for _ in range(4)),
 }

@@ -1,4 +1,4 @@
-"""No log line of ours carries a fiscal code or a key, whatever a library decided to print."""
+"""No log line of ours carries a fiscal code, a key or an invitation, whatever a library decided to print."""
 
 import logging
 import re
@@ -12,11 +12,14 @@ _FISCAL_CODE = re.compile(
 # The `tax_code` filter of GovIO's API also takes the beginning of a code.
 _TAX_CODE_FILTER = re.compile(r"(tax_code=)[^&\s\"']+", re.IGNORECASE)
 _CONSUMER_KEY = re.compile(r"giop_[A-Za-z0-9_\-]{8,}")
+# A link that lets its bearer choose a password; Django logs the address of a page that breaks.
+_INVITATION = re.compile(r"(/invito/[^/\s\"']+/)[^/\s\"']+", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
     text = _FISCAL_CODE.sub("[codice fiscale]", text)
     text = _TAX_CODE_FILTER.sub(r"\1[…]", text)
+    text = _INVITATION.sub(r"\1[…]", text)
     return _CONSUMER_KEY.sub("[chiave]", text)
 
 

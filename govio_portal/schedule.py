@@ -22,4 +22,6 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep": _every(2.0, "messaging.sweep"),
     # Sessions hold what was searched for: over is gone. Hourly, since the embedded clock forgets when it last did.
     "clear_sessions": _every(3600.0, "govio_portal.clear_sessions"),
+    # Who failed to sign in is forgotten as soon as it no longer locks anything.
+    "forget_failures": _every(900.0, "govio_portal.forget_failures"),
 }

@@ -1,13 +1,24 @@
 """All settings, in the sections of docs/configuration.md. Values come from the environment through `govio_portal.env`."""
 
 import socket
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.utils.translation import gettext_lazy as _
 
 from govio_portal import local_secrets
-from govio_portal.env import env_bool, env_choice, env_database, env_float, env_int, env_list, env_secret, env_str
+from govio_portal.env import (
+    env_bool,
+    env_choice,
+    env_database,
+    env_float,
+    env_int,
+    env_list,
+    env_networks,
+    env_secret,
+    env_str,
+)
 from rest.openapi_settings import SPECTACULAR_SETTINGS
 
 __all__ = ["SPECTACULAR_SETTINGS"]
@@ -123,10 +134,12 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
     "csp",
     "django_filters",
     "rest_framework",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "govio_portal",
     "rest",
     "registry",
@@ -147,6 +160,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # Last, as it wants: it answers in place of a sign-in that is locked.
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "govio_portal.urls"
 WSGI_APPLICATION = "govio_portal.wsgi.application"
@@ -169,6 +184,7 @@ TEMPLATES = [
 # --- People ------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "registry.User"
+AUTHENTICATION_BACKENDS = ["portal.sign_in_guard.GuardedBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -179,6 +195,26 @@ LOGIN_REDIRECT_URL = "portal:home"
 LOGOUT_REDIRECT_URL = "portal:login"
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_SAVE_EVERY_REQUEST = False
+
+# --- Against guessing --------------------------------------------------------------------------------------------
+
+# Failed authentications a minute from one address, at the API and at the sign-in pages alike; 0 for no bound.
+GUESS_LIMIT = env_int("GUESS_LIMIT", default=20, minimum=0, maximum=100_000)
+# django-axes locks a name for the address that failed with it, and for no other: nobody locks out somebody else.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_LOCKOUT_CALLABLE = "portal.views.sign_in.locked_out"
+AXES_CLIENT_IP_CALLABLE = "rest.client_address.origin_of"
+# What it stores goes after a quarter of an hour (govio_portal.tasks), and names nobody meanwhile.
+AXES_USERNAME_FORM_FIELD = "username"
+AXES_USERNAME_CALLABLE = "portal.sign_in_guard.name_for_counting"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken", "next"]
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 
 # --- Browser safety ----------------------------------------------------------------------------------------------
 
@@ -241,11 +277,16 @@ STORAGES = {
 # --- API ---------------------------------------------------------------------------------------------------------
 
 API_PREFIX = env_str("API_PREFIX", "api/v1").strip("/")
+# Requests a second for each consumer, or person where there is none; 0 for no limit.
+API_RATE_LIMIT = env_int("API_RATE_LIMIT", default=50, minimum=0, maximum=1_000_000)
+# GovShell mode: with both, the API believes the principal that these proxies name, and takes no keys.
+GOVSHELL_PROXIES = env_networks("GOVSHELL_PROXIES")
+GOVSHELL_SECRET = env_secret("GOVSHELL_SECRET")
 # Parsing, rendering, negotiation and errors are fixed by rest.views.Resource, which every view of ours is.
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["registry.api.authentication.ConsumerKeyAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["registry.api.authentication.Authentication"],
     "DEFAULT_PERMISSION_CLASSES": ["registry.api.permissions.HasScope"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "rest.schema.Operation",
     "EXCEPTION_HANDLER": "rest.problems.handle",
     "UNAUTHENTICATED_USER": None,
 }
@@ -273,6 +314,8 @@ LOGGING = {
         "django.server": {"level": "WARNING"},
         # A form with a mistake is no event of the installation; what breaks still is.
         "django.request": {"level": "ERROR"},
+        # Likewise a wrong password; that somebody is locked out is told by us.
+        "axes": {"level": "ERROR"},
         "waitress.queue": {"level": "ERROR"},
         # Starting is announced by our own lines; "no hostname" is what a broker in memory looks like.
         "celery.beat": {"level": "WARNING"},

@@ -7,10 +7,19 @@ from django.urls import include, path
 from govio_portal import health, metrics
 from messaging.api import urls as messages_api
 from portal.views import errors
+from registry.api import urls as registry_api
 from rest import handlers
 from rest import urls as conventions
+from templates_app.api import urls as templates_api
 
-api = [*messages_api.urlpatterns, conventions.schema, conventions.last]
+api = [
+    *messages_api.urlpatterns,
+    *templates_api.urlpatterns,
+    *registry_api.urlpatterns,
+    conventions.schema,
+    conventions.docs,
+    conventions.last,
+]
 
 urlpatterns = [
     path(f"{settings.API_PREFIX}/", include(api)),

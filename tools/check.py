@@ -168,10 +168,12 @@ def translations(run: Run) -> Outcome:
 
 def postgresql(run: Run) -> Outcome:
     run.need_servers()
+    obtain.curl()
     return run.pytest("-n", "2", "--dist", "worksteal", *(f"--ignore=tests/{name}" for name in APART), "tests")
 
 
 def sqlite(run: Run) -> Outcome:
+    obtain.curl()
     return run.pytest("-n", "2", "--dist", "worksteal", *ON_SQLITE, TEST_DATABASE_URL="sqlite")
 
 

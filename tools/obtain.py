@@ -1,4 +1,4 @@
-"""Gets Redis and a browser onto this machine when it has none: playwright's own download, or the package manager.
+"""Gets Redis, curl and a browser onto this machine when it has none: playwright's own download, or the package manager.
 
 Nothing is installed where the machine already has what is needed, and the package manager is used only where it can
 work without asking: as root on Linux, or Homebrew. Everything is announced before it is done.
@@ -17,6 +17,7 @@ from tests.support import services
 DOWNLOAD_TIMEOUT = 900
 
 REDIS_PACKAGES = {"apt-get": "redis-server", "dnf": "redis", "brew": "redis"}
+CURL_PACKAGES = {"apt-get": "curl", "dnf": "curl", "brew": "curl"}
 BROWSER_PACKAGES = {"apt-get": "chromium", "dnf": "chromium"}
 
 
@@ -26,6 +27,14 @@ def redis() -> None:
         install_package(REDIS_PACKAGES)
     if services.first_on_path(services.REDIS_SERVERS) is None:
         raise services.ServiceMissing(services.NO_REDIS)
+
+
+def curl() -> None:
+    """What the pages for integrators show, and the tests run. Raises ServiceMissing."""
+    if shutil.which("curl") is None:
+        install_package(CURL_PACKAGES)
+    if shutil.which("curl") is None:
+        raise services.ServiceMissing(services.NO_CURL)
 
 
 def browser() -> str:

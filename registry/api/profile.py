@@ -24,7 +24,7 @@ class Profile(Resource):
     scopes: ClassVar[Scopes] = {"GET": ANY_SCOPE}
 
     @extend_schema(
-        operation_id="readProfile",
+        operation_id="profile",
         tags=["people"],
         summary="Read one's own profile",
         description="Whoever shows a key may ask: it tells what the key is good for.",

@@ -3,15 +3,18 @@
 Models are imported inside the fixtures: pytest may read this file before Django is set up.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from pytest_django import DjangoDbBlocker
 
 if TYPE_CHECKING:
     from messaging.models import ServiceInstance
     from registry.models import Consumer, User
     from tests import factories
     from tests.api.integrator import Integrator
+    from tests.api.place import Place
 
 
 @pytest.fixture
@@ -69,3 +72,21 @@ def in_cents(sender: "User", instance: "ServiceInstance") -> "Integrator":
     from tests.api.integrator import program_of
 
     return program_of(sender, instance, unit=AmountUnit.CENTS)
+
+
+@pytest.fixture(scope="module")
+def standing_place(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> "Iterator[Place]":
+    """Made once for a file that asks hundreds of questions about it. Ask for `place` instead."""
+    from django.db import transaction
+
+    from tests.api import place
+
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield place.make()
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def place(standing_place: "Place", db: None) -> "Place":
+    """The place of `tests.api.place`; what a test does to it is undone."""
+    return standing_place

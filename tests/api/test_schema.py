@@ -55,6 +55,20 @@ class TestDocument:
         assert set(document["paths"]["/api/v1/messages/bulk"]) == {"post"}
         assert set(document["components"]["securitySchemes"]) == {"principal", "bearer", "basic"}
 
+    def test_every_operation_is_named_once_and_stands_under_a_known_tag(self, document: dict[str, Any]) -> None:
+        operations = [one for operations in document["paths"].values() for one in operations.values()]
+        names = [one["operationId"] for one in operations]
+        assert len(names) == len(set(names))
+        assert all(one["summary"] for one in operations)
+        assert {tag for one in operations for tag in one["tags"]} == {tag["name"] for tag in document["tags"]}
+
+    def test_a_patch_says_how_many_operations_it_takes(self, document: dict[str, Any]) -> None:
+        patches = [operations["patch"] for operations in document["paths"].values() if "patch" in operations]
+        assert patches
+        for patch in patches:
+            schema = patch["requestBody"]["content"]["application/json-patch+json"]["schema"]
+            assert (schema["minItems"], schema["maxItems"]) == (1, 20)
+
     def test_every_operation_says_what_its_refusals_look_like(self, document: dict[str, Any]) -> None:
         for path, operations in document["paths"].items():
             for method, operation in operations.items():

@@ -38,7 +38,7 @@ class TestAStrangersFirstMinutes:
             assert " INFO " not in product.printed
 
         with Product(data_dir=tmp_path) as again:
-            for start in ("Consumer key", "Consumer key in cents"):
+            for start in ("Consumer key", "Consumer key in cents", "Consumer key for everything, in cents"):
                 assert f"{start}: {again.line(start)}\n" in printed_first
             status, same = again.call("POST", f"{again.line('API')}/messages?{QUERY}", key=key, body=DOCUMENT)
             assert (status, same["id"], same["status"]) == (200, made["id"], "processed")

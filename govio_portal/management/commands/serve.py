@@ -81,6 +81,7 @@ class Command(BaseCommand):
             lines.append(f"Login: {demo.STAFF} {secrets.password} (/admin/)")
             lines.append(f"Consumer key: {secrets.euro_key}")
             lines.append(f"Consumer key in cents: {secrets.cents_key}")
+            lines.append(f"Consumer key for everything, in cents: {secrets.everything_key}")
             lines += ["", "Send a first message:", _first_post(api, secrets.euro_key)]
         else:
             lines.append("No demo data. Create the first administrator: python manage.py createsuperuser")
@@ -173,8 +174,9 @@ def _proxy_options() -> dict[str, Any]:
         return {}
     return {
         "trusted_proxy": "*",
-        "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"},
-        "clear_untrusted_proxy_headers": True,
+        # Not x-forwarded-for: REMOTE_ADDR stays that of the peer, as with granian, and rest.client_address reads on.
+        "trusted_proxy_headers": {"x-forwarded-host", "x-forwarded-proto"},
+        "clear_untrusted_proxy_headers": False,
     }
 
 
@@ -208,6 +210,7 @@ def _demo_secrets() -> demo.DemoSecrets:
         password=read("DEMO_PASSWORD"),
         euro_key=read("DEMO_KEY_EURO"),
         cents_key=read("DEMO_KEY_CENTS"),
+        everything_key=read("DEMO_KEY_EVERYTHING"),
         io_keys=(first, second, third, fourth),
     )
 
