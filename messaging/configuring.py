@@ -188,6 +188,9 @@ def _destination(instance: ServiceInstance, io_service_id: str, *, key: str | No
     if io_service is None:
         fresh = IOService(io_account_id=present.io_account_id, organization=organization, io_service_id=io_service_id)
         if key is None:
+            if _others_use(present, user=by):
+                # Its key, its limits and its suspension are also others' to decide: only a key of one's own leads out.
+                raise NotEveryUse
             for name in _OF_THE_SAME_SERVICE:
                 setattr(fresh, name, getattr(present, name))
         else:
@@ -208,6 +211,10 @@ _OF_THE_SAME_SERVICE = (
     "payment_cap_cents",
     "test_taxcode",
     "require_secure_channels",
+    # Why IO refused the key is no better under another id; resuming it is for a person to say.
+    "suspended_at",
+    "suspended_reason",
+    "suspended_detail",
 )
 
 

@@ -7,16 +7,12 @@ from django.utils import formats, timezone
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
+from messaging.masking import masked
+
+__all__ = ["masked"]
+
 # Times are those of the clock on the wall of an Italian office, whatever the server thinks.
-HIDDEN = "•"
 NARROW = "\N{NO-BREAK SPACE}"
-
-
-def masked(taxcode: str) -> str:
-    """`RSSMRA••••••501U`: enough to recognise a person one already knows, not enough to learn the code."""
-    if len(taxcode) < 16:
-        return HIDDEN * len(taxcode)
-    return taxcode[:6] + HIDDEN * 6 + taxcode[-4:]
 
 
 def euro(cents: int) -> str:

@@ -264,4 +264,10 @@ def _as_it_is(pk: int) -> Message:
 
 
 def _shown(message: Message, *, request: Request, caller: Caller) -> dict[str, Any]:
-    return representations.message(message, links=Links.of(request), amount_unit=caller.amount_unit)
+    return representations.message(
+        message,
+        links=Links.of(request),
+        amount_unit=caller.amount_unit,
+        # A draft may be cancelled by who writes it; all else here is done by who may also reveal.
+        reveals=can(caller.user, Action.REVEAL_RECIPIENT, on=message),
+    )

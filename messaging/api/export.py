@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from messaging import exporting
 from messaging.api import representations
 from messaging.api.filters import InstanceFilterSet, MessageFilterSet
+from messaging.api.recipients import check_search, revealed_to
 from messaging.api.schema import MessageSerializer
 from messaging.api.views import FILTERS
 from messaging.models import Message, ServiceInstance
@@ -84,13 +85,20 @@ class Export(Resource):
             filterset.check(reader)
         if reader.errors:
             raise Problem(400, code="invalid", errors=reader.errors)
+        check_search(request.query_params, instances=instances.qs, caller=caller)
         batch = exporting.read_on(messages.qs, instances=instances.qs, after=after, limit=limit)
         cursor = _cursor(batch.rows[-1].pk if batch.rows else after)
-        links = Links.of(request)
+        links, revealed = Links.of(request), revealed_to(caller, batch.rows)
         return Response(
             {
                 "items": [
-                    representations.message(message, links=links, amount_unit=caller.amount_unit, embed=())
+                    representations.message(
+                        message,
+                        links=links,
+                        amount_unit=caller.amount_unit,
+                        reveals=message.service_instance_id in revealed,
+                        embed=(),
+                    )
                     for message in batch.rows
                 ],
                 "next_cursor": cursor,

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from messaging.masking import masked
 from messaging.models import IOService, Message, MessageContent, ServiceInstance
 from messaging.states import API_STATUS
 from messaging.suspending import KEY_UNREADABLE, NO_KEY
@@ -27,16 +28,21 @@ INSTANCE_EMBEDDABLE = ("service", "organization", "template")
 
 
 def message(
-    message: Message, *, links: Links, amount_unit: AmountUnit, embed: Collection[str] = EMBEDDABLE
+    message: Message,
+    *,
+    links: Links,
+    amount_unit: AmountUnit,
+    reveals: bool,
+    embed: Collection[str] = EMBEDDABLE,
 ) -> dict[str, Any]:
     """One message. Its content, sender and service instance must be loaded as far as `embed` asks for them.
 
-    What retention deleted is null. `amount_unit` is the reader's, and decides how `payment.amount` is written.
+    What retention deleted is null; whoever may not reveal recipients reads a masked code. `amount_unit` is the reader's, and decides how `payment.amount` is written.
     """
     content: MessageContent | None = getattr(message, "content", None)
     shown: dict[str, Any] = {
         "id": message.pk,
-        "taxcode": message.taxcode or None,
+        "taxcode": (message.taxcode if reveals else masked(message.taxcode)) or None,
         "payment": _payment(content, amount_unit=amount_unit) if content and content.has_payment else None,
         "email": (content.email or None) if content else None,
         "scheduled_expedition_date": utc_milliseconds(message.scheduled_at),

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from messaging import listing
 from messaging.api import posting, representations
 from messaging.api.filters import InstanceFilterSet, MessageFilterSet
+from messaging.api.recipients import check_search, revealed_to
 from messaging.api.representations import EMBEDDABLE, SERVICE_INSTANCE
 from messaging.api.schema import MessageListSerializer, MessageSerializer, NewMessageSerializer
 from messaging.models import Message, ServiceInstance
@@ -107,7 +108,13 @@ class Messages(Resource):
         reader = QueryReader(request.query_params)
         composed = posting.post(lambda: body_of(request), reader=reader, caller=caller, at=timezone.now())
         links = Links.of(request)
-        shown = representations.message(composed.message, links=links, amount_unit=caller.amount_unit)
+        shown = representations.message(
+            # Whoever may send may also reveal.
+            composed.message,
+            links=links,
+            amount_unit=caller.amount_unit,
+            reveals=True,
+        )
         return Response(
             shown,
             status=201 if composed.is_new else 200,
@@ -139,12 +146,19 @@ class Messages(Resource):
             filterset.check(reader)
         if reader.errors:
             raise Problem(400, code="invalid", errors=reader.errors)
+        check_search(request.query_params, instances=instances.qs, caller=caller)
         page = listing.page(
             messages.qs, instances=instances.qs, narrowing=messages.narrowing, asked=asked, at=timezone.now()
         )
-        links = Links.of(request)
+        links, revealed = Links.of(request), revealed_to(caller, page.rows)
         items = [
-            representations.message(message, links=links, amount_unit=caller.amount_unit, embed=embed)
+            representations.message(
+                message,
+                links=links,
+                amount_unit=caller.amount_unit,
+                reveals=message.service_instance_id in revealed,
+                embed=embed,
+            )
             for message in page.rows
         ]
         return Response(paging.envelope(page, items, request=request), headers={"Cache-Control": "no-store"})
@@ -182,5 +196,10 @@ class MessageDetail(Resource):
         message = _MESSAGE.first(pk=pk, user=caller.user.pk, at=timezone.now()) if pk <= filters.MAX_ID else None
         if message is None:
             raise NotFound
-        shown = representations.message(message, links=Links.of(request), amount_unit=caller.amount_unit)
+        shown = representations.message(
+            message,
+            links=Links.of(request),
+            amount_unit=caller.amount_unit,
+            reveals=bool(revealed_to(caller, [message])),
+        )
         return Response(shown, headers={"Cache-Control": "no-store"})

@@ -93,6 +93,7 @@ def test_answers_every_field(answer: Any, instance: ServiceInstance, consumer: C
                 "enabled": True,
                 "_links": {
                     "self": link("service-instances", instance.pk),
+                    "io_service": link("io-services", instance.io_service_id),
                     "service": link("services", service.pk),
                     "organization": link("organizations", organization.pk),
                     "template": link("templates", template.pk),
@@ -125,6 +126,9 @@ def test_answers_every_field(answer: Any, instance: ServiceInstance, consumer: C
                         "id": template.pk,
                         "name": template.name,
                         "description": None,
+                        "organization_id": None,
+                        "version": 1,
+                        "published": True,
                         "subject": factories.setting.CIE_SUBJECT,
                         "message_body": factories.setting.CIE_BODY,
                         "has_payment": True,

@@ -45,6 +45,14 @@ def reader(viewer: User, instance: ServiceInstance) -> Integrator:
     return program_of(viewer, instance)
 
 
+@pytest.fixture
+def revealing(instance: ServiceInstance) -> Integrator:
+    """The program of somebody who may reveal recipients."""
+    person = factories.user()
+    factories.grant(person, Role.APPROVER, organizations=(instance.organization,), services=(instance.service,))
+    return program_of(person, instance)
+
+
 def found(api: Integrator, **query: Any) -> list[int]:
     response = api.get("messages", query)
     assert response.status_code == 200, response.content
@@ -98,12 +106,13 @@ class TestOne:
         assert reader.get(f"messages/{message.pk}").json()["payment"]["amount"] == 62.12
         assert in_cents.get(f"messages/{message.pk}").json()["payment"]["amount"] == 6212
 
-    def test_costs_two_statements(self, reader: Integrator, instance: ServiceInstance) -> None:
+    def test_costs_three_statements(self, reader: Integrator, instance: ServiceInstance) -> None:
         message = factories.message(instance=instance)
         reader.get(f"messages/{message.pk}")
         with CaptureQueriesContext(connection) as counted:
             reader.get(f"messages/{message.pk}")
-        assert len(counted) == 2
+        # Key; message; whether its recipient may be revealed.
+        assert len(counted) == 3
 
     def test_head_has_no_body(self, reader: Integrator, instance: ServiceInstance) -> None:
         message = factories.message(instance=instance)
@@ -129,16 +138,64 @@ class TestVisibility:
         assert (response["items"], response["page"]["total"]) == ([], 0)
 
 
+class TestRecipients:
+    """As in the portal: who may not reveal a recipient reads a masked code, by whatever route."""
+
+    @pytest.mark.parametrize(
+        ("role", "shown"),
+        [
+            ("viewer", "RSSMRA••••••501U"),
+            ("editor", "RSSMRA••••••501U"),
+            ("administrator", "RSSMRA••••••501U"),
+            ("sender", "RSSMRA80A01H501U"),
+            ("approver", "RSSMRA80A01H501U"),
+        ],
+    )
+    def test_are_shown_whole_to_who_may_reveal_them(
+        self, cast: factories.Cast, instance: ServiceInstance, role: str, shown: str
+    ) -> None:
+        message = factories.message(instance=instance, taxcode="RSSMRA80A01H501U")
+        api = program_of(getattr(cast, role), instance)
+        assert api.get(f"messages/{message.pk}").json()["taxcode"] == shown
+        assert [item["taxcode"] for item in api.get("messages").json()["items"]] == [shown]
+        assert [item["taxcode"] for item in api.get("messages/export").json()["items"]] == [shown]
+
+    def test_are_shown_by_the_service_instance_of_each_message(
+        self, viewer: User, reader: Integrator, instance: ServiceInstance, elsewhere: ServiceInstance
+    ) -> None:
+        factories.grant(viewer, Role.SENDER, organizations=(elsewhere.organization,), services=(elsewhere.service,))
+        for place in (instance, elsewhere):
+            factories.message(instance=place, taxcode="RSSMRA80A01H501U")
+        shown = {item["service_instance_id"]: item["taxcode"] for item in reader.get("messages").json()["items"]}
+        assert shown == {instance.pk: "RSSMRA••••••501U", elsewhere.pk: "RSSMRA80A01H501U"}
+
+    @pytest.mark.parametrize("path", ["messages", "messages/export"])
+    def test_masked_are_not_found_out_letter_by_letter(
+        self, reader: Integrator, instance: ServiceInstance, path: str
+    ) -> None:
+        factories.message(instance=instance, taxcode="RSSMRA80A01H501U")
+        problem(reader.get(path, {"tax_code": "RSSMRA8"}), 403, "recipient_masked")
+        assert len(reader.get(path, {"tax_code": "RSSMRA80A01H501U"}).json()["items"]) == 1
+
+    def test_part_of_a_code_is_looked_for_where_the_list_is_narrowed_to_what_may_be_revealed(
+        self, viewer: User, reader: Integrator, instance: ServiceInstance, elsewhere: ServiceInstance
+    ) -> None:
+        factories.grant(viewer, Role.SENDER, organizations=(elsewhere.organization,), services=(elsewhere.service,))
+        row = factories.message(instance=elsewhere, taxcode="RSSMRA80A01H501U")
+        problem(reader.get("messages", {"tax_code": "RSS"}), 403, "recipient_masked")
+        assert found(reader, tax_code="RSS", organization_id=elsewhere.organization_id) == [row.pk]
+
+
 class TestFilters:
     def test_by_tax_code_whole_or_its_beginning_in_any_case(
-        self, reader: Integrator, instance: ServiceInstance
+        self, revealing: Integrator, instance: ServiceInstance
     ) -> None:
         rossi = factories.message(instance=instance, taxcode="RSSMRA80A01H501U").pk
         other = factories.message(instance=instance, taxcode="RSSMRA80A01H501Z").pk
         factories.message(instance=instance, taxcode="VRDLGU75B02F205Z")
-        assert found(reader, tax_code="rssmra80a01h501u") == [rossi]
-        assert found(reader, tax_code="RSSM") == [other, rossi]
-        assert found(reader, tax_code="SSM") == []
+        assert found(revealing, tax_code="rssmra80a01h501u") == [rossi]
+        assert found(revealing, tax_code="RSSM") == [other, rossi]
+        assert found(revealing, tax_code="SSM") == []
 
     def test_by_dates_both_ends_included(self, reader: Integrator, instance: ServiceInstance) -> None:
         days = [DAY + timedelta(days=number) for number in range(3)]
@@ -197,11 +254,11 @@ class TestFilters:
             assert message.pk in found(reader, status=API_STATUS[state])
             assert message.pk in found(reader, status=state.value)
 
-    def test_together(self, reader: Integrator, instance: ServiceInstance) -> None:
+    def test_together(self, revealing: Integrator, instance: ServiceInstance) -> None:
         wanted = factories.message_in(Delivery.PROCESSED, instance=instance, taxcode="RSSMRA80A01H501U")
         factories.message_in(Delivery.PROCESSED, instance=instance, taxcode="VRDLGU75B02F205Z")
         factories.message_in(Delivery.SENT, instance=instance, taxcode="RSSMRA80A01H501U")
-        assert found(reader, status="processed", tax_code="RSS") == [wanted.pk]
+        assert found(revealing, status="processed", tax_code="RSS") == [wanted.pk]
 
     @pytest.mark.parametrize(
         ("query", "pointer"),
@@ -294,7 +351,7 @@ class TestEmbedding:
         assert set(body["items"][0].get("_embedded", {})) == expected
 
     @pytest.mark.parametrize("embed", ["", "sender", "service-instance", "sender,service-instance"])
-    def test_costs_four_statements_however_many_messages(
+    def test_costs_five_statements_however_many_messages(
         self, reader: Integrator, instance: ServiceInstance, embed: str
     ) -> None:
         for _ in range(6):
@@ -302,8 +359,8 @@ class TestEmbedding:
         reader.get("messages")
         with CaptureQueriesContext(connection) as counted:
             assert len(found(reader, embed=embed, limit=5)) == 5
-        # Key; service instances that may be seen; bounded count; rows.
-        assert len(counted) == 4
+        # Key; service instances that may be seen; bounded count; rows; those whose recipients may be revealed.
+        assert len(counted) == 5
 
     def test_shows_no_key_of_io(self, reader: Integrator, instance: ServiceInstance) -> None:
         factories.message(instance=instance)

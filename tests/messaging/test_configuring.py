@@ -194,6 +194,21 @@ class TestMove:
         assert keys(now) == ("secondary", "the-primary", "new")
         assert deeds(instance) == [auditing.MOVED]
 
+    def test_nobody_takes_along_the_keys_that_are_also_others(self, instance: ServiceInstance, person: User) -> None:
+        """Nor leaves a suspension or a limit behind in that way: these are of all who use the IO service."""
+        factories.service_instance(organization=instance.organization, io_service=instance.io_service)
+        with pytest.raises(NotEveryUse):
+            changed(instance, person, io_service_id="01NEW")
+        assert not IOService.objects.filter(io_service_id="01NEW").exists()
+        changed(instance, person, io_service_id="01NEW", key="a-key-of-ones-own")
+
+    def test_a_suspension_goes_with_the_key_that_io_refused(self, instance: ServiceInstance, person: User) -> None:
+        suspend(instance.io_service_id, reason=SuspensionReason.KEY_REFUSED, detail="401", at=AT)
+        changed(instance, person, io_service_id="01CORRECTED")
+        now = ServiceInstance.objects.get(pk=instance.pk).io_service
+        assert (now.suspended_reason, now.suspended_detail) == (SuspensionReason.KEY_REFUSED, "401")
+        assert now.suspended_at is not None
+
     def test_and_back_again(self, instance: ServiceInstance, person: User) -> None:
         first = instance.io_service
         changed(instance, person, io_service_id="01CORRECTED")
