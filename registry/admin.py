@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm
+from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm
 from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     _ConsumerAdmin = admin.ModelAdmin[Consumer]
     _ConsumerKeyAdmin = admin.ModelAdmin[ConsumerKey]
     _UserAdmin = DjangoUserAdmin[Any]  # the stubs only know heirs of AbstractUser
+    _PasswordForm = AdminPasswordChangeForm[User]
     _KeyForm = forms.ModelForm[ConsumerKey]
     _ClosureDayInline = admin.TabularInline[ClosureDay, Organization]
     _SendingHoursChangeInline = admin.TabularInline[SendingHoursChange, Organization]
@@ -43,6 +44,7 @@ else:
     _IOAccountAdmin = _ConsumerAdmin = _ConsumerKeyAdmin = admin.ModelAdmin
     _GrantInline = admin.StackedInline
     _UserAdmin = DjangoUserAdmin
+    _PasswordForm = AdminPasswordChangeForm
     _KeyForm = forms.ModelForm
     _ClosureDayInline = _SendingHoursChangeInline = admin.TabularInline
 
@@ -93,7 +95,9 @@ class OrganizationAdmin(PlatformAdmin, LogosAdmin):
         """Django has saved the ente itself a moment ago, in the same transaction; now its days of closure."""
         super().save_related(request, form, formsets, change)
         assert isinstance(request.user, User)  # whoever enters the back office is signed in
-        record_change(form.instance, before=form.instance.hours_before, by=request.user, at=timezone.now())
+        # As stored again: what this page left alone may have been changed since it was read.
+        saved = Organization.objects.get(pk=form.instance.pk)
+        record_change(saved, before=form.instance.hours_before, by=request.user, at=timezone.now())
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001  (likewise)
         # As stored: the object in hand already has what the form says.
@@ -143,11 +147,22 @@ class UserCreationForm(AdminUserCreationForm):
         field_classes: dict[str, type[forms.Field]] = {}
 
 
+class PasswordForm(_PasswordForm):
+    """Django's writes the whole row, and would put back whatever was changed meanwhile of the person's rank."""
+
+    def save(self, commit: bool = True) -> User:  # noqa: FBT001, FBT002  (Django's signature)
+        person: User = super().save(commit=False)
+        if commit:
+            person.save(update_fields=["password"])
+        return person
+
+
 @admin.register(User)
 class UserAdmin(PlatformAdmin, _UserAdmin):
     """A person with their grants on one page."""
 
     add_form = UserCreationForm
+    change_password_form = PasswordForm
     list_display = ["principal", "full_name", "email", "is_active", "is_staff"]
     list_filter = ["is_active", "is_staff"]
     search_fields = ["principal", "full_name", "email"]
@@ -218,7 +233,8 @@ class ConsumerKeyAdmin(PlatformAdmin, _ConsumerKeyAdmin):
     """Keys are issued and revoked, never edited or deleted: their history is what an incident needs."""
 
     form = ConsumerKeyForm
-    list_display = ["prefix", "consumer", "created_at", "expires_at", "revoked_at", "last_used_at"]
+    list_display = ["prefix", "consumer", "issued_by", "created_at", "expires_at", "revoked_at", "last_used_at"]
+    list_select_related = ["consumer", "issued_by"]
     list_filter = ["consumer"]
     actions = ["revoke"]
 
@@ -234,7 +250,10 @@ class ConsumerKeyAdmin(PlatformAdmin, _ConsumerKeyAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: ConsumerKey, form: Any, change: bool) -> None:  # noqa: FBT001  (Django's signature)
-        issued, clear = ConsumerKey.issue(obj.consumer, scopes=list(obj.scopes), expires_at=obj.expires_at)
+        assert isinstance(request.user, User)  # whoever enters the back office is signed in
+        issued, clear = ConsumerKey.issue(
+            obj.consumer, scopes=list(obj.scopes), expires_at=obj.expires_at, by=request.user
+        )
         obj.pk, obj.prefix = issued.pk, issued.prefix
         # On the row of this request: the admin itself serves everybody at once.
         obj.clear_key = clear  # type: ignore[attr-defined]  # in memory only, for response_add

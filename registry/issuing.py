@@ -1,7 +1,7 @@
 """Programs of integrators, and the keys they show.
 
 A program does what its person may, so it is registered by who administers all that this person holds; and a key is
-never good for more than the key that asked for it.
+never good for more, nor for longer, than the key that asked for it.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_noop
 
 from registry import auditing
-from registry.granting import administers, locked
+from registry.granting import Gone, administers, held_by_others, locked
 from registry.models import Consumer, ConsumerKey, Scope, User
 
 CHANGED = {
@@ -50,6 +50,22 @@ class ScopesNotHeld(Exception):
         self.scopes = sorted(scopes)
 
 
+class OutlivesAskingKey(Exception):
+    """The key that asks ends at `until`, before the new one would."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__()
+        self.until = until
+
+
+class KeysOfOthers(Exception):
+    """Somebody who may not have all that the new person holds has a key of it."""
+
+
+class Moved(Exception):
+    """Somebody gave the program to another person meanwhile."""
+
+
 class TooManyLiveKeys(Exception):
     """LIVE_KEYS are live: revoke one first."""
 
@@ -60,6 +76,14 @@ class ConsumerData:
     user: User
     amount_unit: str
     is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What the key that asks is good for; `until` is None where it has no end, or where no key was shown."""
+
+    scopes: Collection[Scope]
+    until: datetime | None
 
 
 def register(data: ConsumerData, *, by: User, at: datetime) -> Consumer:
@@ -73,8 +97,17 @@ def register(data: ConsumerData, *, by: User, at: datetime) -> Consumer:
     return made
 
 
+def held(consumer: Consumer, *people: User) -> Consumer:
+    """The program as it is, held with its person and these until the transaction ends. Raises Moved, Gone."""
+    locked(consumer.user, *people)
+    current = _locked(consumer)
+    if current.user_id != consumer.user_id:
+        raise Moved
+    return current
+
+
 def change(consumer: Consumer, data: ConsumerData, *, by: User, at: datetime) -> Consumer:
-    """Raises NotAllowed, NameTaken, UnitInUse."""
+    """Raises NotAllowed, NameTaken, UnitInUse, KeysOfOthers."""
     with transaction.atomic():
         changer, _owner, person = locked(by, consumer.user, data.user)
         current = _locked(consumer)
@@ -85,6 +118,9 @@ def change(consumer: Consumer, data: ConsumerData, *, by: User, at: datetime) ->
             raise UnitInUse
         if not changed:
             return current
+        # What the person holds, every key of the program opens: as when a person is given something.
+        if "user" in changed and not changer.is_staff and held_by_others(current.keys.all(), person, by=changer, at=at):
+            raise KeysOfOthers
         current.name, current.user, current.amount_unit = data.name, person, data.amount_unit
         current.is_active = data.is_active
         _save(current, fields=changed)
@@ -100,24 +136,26 @@ def issue(
     *,
     scopes: Collection[Scope],
     expires_at: datetime | None,
-    held: Collection[Scope],
+    asking: Asking,
     by: User,
     at: datetime,
 ) -> tuple[ConsumerKey, str]:
-    """A new key, and the key itself, which is shown once. `held` are the scopes of who asks.
+    """A new key, and the key itself, which is shown once.
 
-    Raises NotAllowed, ScopesNotHeld, TooManyLiveKeys.
+    Raises NotAllowed, ScopesNotHeld, OutlivesAskingKey, TooManyLiveKeys.
     """
     with transaction.atomic():
         maker, _owner = locked(by, consumer.user)
         current = _locked(consumer)
         _check(current.user, by=maker, at=at)
-        if lacking := set(scopes) - set(held):
+        if lacking := set(scopes) - set(asking.scopes):
             raise ScopesNotHeld(lacking)
+        if asking.until is not None and (expires_at is None or expires_at > asking.until):
+            raise OutlivesAskingKey(asking.until)
         if current.keys.unrevoked(at).count() >= LIVE_KEYS:
             raise TooManyLiveKeys
         written = [scope.value for scope in Scope if scope in scopes]
-        row, clear = ConsumerKey.issue(current, scopes=written, expires_at=expires_at)
+        row, clear = ConsumerKey.issue(current, scopes=written, expires_at=expires_at, by=maker)
         auditing.note(current, ISSUED, f"{row.prefix}… ({', '.join(written)})", by=maker)
     return row, clear
 
@@ -146,8 +184,12 @@ def _check(person: User, *, by: User, at: datetime) -> None:
 
 
 def _locked(consumer: Consumer) -> Consumer:
-    """After the people: every verb takes its locks in this order."""
-    return Consumer.objects.select_for_update(of=("self",)).select_related("user").get(pk=consumer.pk)
+    """After the people: every verb takes its locks in this order. Raises Gone."""
+    # Without its person: of a row that got another one while this waited, a join would find neither.
+    current = Consumer.objects.select_for_update().filter(pk=consumer.pk).first()
+    if current is None:
+        raise Gone
+    return current
 
 
 def _differs(current: Consumer, data: ConsumerData, name: str) -> bool:

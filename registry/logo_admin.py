@@ -61,14 +61,7 @@ class LogosForm(_Form):
 class LogosAdmin(_Admin):
     """Of an owner whose form is a `LogosForm`."""
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: FBT001  (Django's signature)
-        if change:
-            # The whole row is about to be written: what it points at may have changed since it was read.
-            stored = type(obj).objects.select_for_update().get(pk=obj.pk)
-            obj.logo_id, obj.logo_miniature_id = stored.logo_id, stored.logo_miniature_id
-        super().save_model(request, obj, form, change)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001  (likewise)
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001  (Django's signature)
         """The owner has been saved a moment ago, in the same transaction."""
         super().save_related(request, form, formsets, change)
         assert isinstance(request.user, User)  # whoever enters the back office is signed in

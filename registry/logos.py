@@ -1,6 +1,7 @@
 """Storing and removing the pictures of enti and services."""
 
 import hashlib
+from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext_noop
@@ -67,6 +68,9 @@ def remove(owner: Organization | Service, kind: LogoKind, *, by: User) -> bool:
 
 def _locked(owner: Organization | Service) -> Organization | Service:
     """The row as it is, held until the transaction ends. Not from those who only refer to it: messages go on leaving."""
-    rows = type(owner).objects.select_for_update(of=("self",), no_key=True)
+    rows: Any = type(owner).objects
+    # Held first and read after: of a row that got another picture while this waited, a join would find none.
+    rows.select_for_update(no_key=True).get(pk=owner.pk)
     pictures = rows.select_related("logo", "logo_miniature").defer("logo__content", "logo_miniature__content")
-    return pictures.get(pk=owner.pk)
+    found: Organization | Service = pictures.get(pk=owner.pk)
+    return found

@@ -1,13 +1,18 @@
 """Questions about the registry, as chainable querysets. Every one that a person's page uses starts with `visible_to`."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
 from registry.opening_hours import EVERY_DAY
+
+# In a set of services, every one: also those that do not exist yet.
+_ALL: Final = None
 
 if TYPE_CHECKING:
     from registry.models import Consumer, ConsumerKey, Grant, Organization, Role, Service, User  # noqa: F401  (named in quotes below, as the types need)
@@ -45,34 +50,37 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         from registry.models import Grant  # likewise
 
         mine = Grant.objects.administering(user, at=at)
-        named = Grant.organizations.through.objects.filter(grant=OuterRef("pk")).filter(
-            Exists(mine.filter(Q(all_organizations=True) | Q(organizations=OuterRef("organization_id"))))
+        everywhere = Q(Exists(mine.filter(all_organizations=True)))
+        named = Grant.organizations.through.objects.filter(grant=OuterRef("pk"))
+        here = Grant.organizations.through.objects.filter(grant__in=mine.values("pk")).values("organization_id")
+        return self.filter(
+            Q(all_organizations=True) & everywhere
+            | Q(all_organizations=False) & Q(Exists(named)) & everywhere
+            | Q(all_organizations=False) & Q(Exists(named.filter(organization__in=here)))
         )
-        everywhere = Q(all_organizations=True) & Q(Exists(mine.filter(all_organizations=True)))
-        return self.filter(everywhere | Q(all_organizations=False) & Q(Exists(named)))
 
     def beyond(self, user: "User", *, at: datetime) -> "GrantQuerySet":
-        """Those that give something, on some ente and service together, where this person does not administer."""
+        """Those that give something, on some ente and service together, where this person does not administer.
+
+        Asks what this person administers at once (two queries), and then looks at the enti and at the services of each
+        grant, never at every pair of them.
+        """
         from registry.models import Grant  # likewise
 
-        mine = Grant.objects.administering(user, at=at)
         organizations = Grant.organizations.through.objects.filter(grant=OuterRef("pk"))
         services = Grant.services.through.objects.filter(grant=OuterRef("pk"))
-        whole = mine.filter(all_organizations=True, all_services=True)
-        here = Q(all_organizations=True) | Q(organizations=OuterRef("organization_id"))
-        this = Q(all_services=True) | Q(services=OuterRef("service_id"))
-        everywhere = services.filter(~Exists(mine.filter(all_organizations=True).filter(this)))
-        with_all = organizations.filter(~Exists(mine.filter(all_services=True).filter(here)))
-        pair = mine.filter(Q(all_organizations=True) | Q(organizations=OuterRef(OuterRef("organization_id")))).filter(
-            this
-        )
-        named = Grant.services.through.objects.filter(grant=OuterRef("grant_id")).filter(~Exists(pair))
-        return self.filter(
-            Q(all_organizations=True, all_services=True) & ~Q(Exists(whole))
-            | Q(all_organizations=True, all_services=False) & Q(Exists(everywhere))
-            | Q(all_organizations=False, all_services=True) & Q(Exists(with_all))
-            | Q(all_organizations=False, all_services=False) & Q(Exists(organizations.filter(Exists(named))))
-        )
+        beyond = Q(pk__in=[])
+        for area in administered_areas(user, at=at):
+            if area.all_services:
+                continue
+            if area.organizations is None:
+                here = Q(all_organizations=True) | Q(Exists(organizations.exclude(organization__in=area.but)))
+            else:
+                here = Q(all_organizations=False) & Q(Exists(organizations.filter(organization__in=area.organizations)))
+            covered = Grant.services.through.objects.filter(grant__in=area.grants).values("service_id")
+            more = Q(all_services=True) | Q(all_services=False) & Q(Exists(services.exclude(service__in=covered)))
+            beyond |= here & more
+        return self.filter(beyond)
 
     def visible_to(self, user: "User", *, at: datetime) -> "GrantQuerySet":
         """One's own, and those that touch an ente one administers; staff see all."""
@@ -83,6 +91,49 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         if user.is_staff:
             return self.all()
         return self.filter(Q(user=user) | Q(pk__in=Grant.objects.touching(user, at=at).values("pk")))
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Enti on which a person administers the same services: those of `grants`, or all of them.
+
+    `organizations` is None for the enti that no grant of theirs names, which are all `but` these.
+    """
+
+    organizations: frozenset[int] | None
+    but: frozenset[int]
+    grants: frozenset[int]
+    all_services: bool
+
+
+def administered_areas(user: "User", *, at: datetime) -> "list[Area]":
+    """Every ente is in one of these. There are as many as there are different sets of services: one, for most people."""
+    from registry.models import Grant  # the grant knows the person: the other way is a named cycle
+
+    mine = Grant.objects.administering(user, at=at)
+    everywhere: set[int] = set()
+    of_ente: dict[int, set[int]] = defaultdict(set)
+    for pk, whole, organization in mine.values_list("pk", "all_organizations", "organizations"):
+        if whole:
+            everywhere.add(pk)
+        elif organization is not None:
+            of_ente[organization].add(pk)
+    services: dict[int, set[int | None]] = defaultdict(set)
+    for pk, whole, service in mine.values_list("pk", "all_services", "services"):
+        services[pk].add(_ALL if whole else service)
+    together: dict[frozenset[int], frozenset[int | None]] = {}
+    enti: dict[frozenset[int | None], set[int]] = defaultdict(set)
+    grants: dict[frozenset[int | None], frozenset[int]] = {}
+    for organization, of_it in of_ente.items():
+        named = frozenset(of_it | everywhere)
+        if named not in together:
+            covered = frozenset().union(*(services[pk] for pk in named))
+            together[named] = frozenset({_ALL}) if _ALL in covered else covered
+        enti[together[named]].add(organization)
+        grants[together[named]] = named
+    elsewhere = frozenset[int | None]().union(*(services[pk] for pk in everywhere))
+    areas = [Area(None, frozenset(of_ente), frozenset(everywhere), _ALL in elsewhere)]
+    return areas + [Area(frozenset(rows), frozenset(), grants[what], _ALL in what) for what, rows in enti.items()]
 
 
 class UserQuerySet(models.QuerySet["User"]):

@@ -27,7 +27,7 @@ class WeekdaysField(forms.MultipleChoiceField):
         return value
 
     def clean(self, value: Any) -> int:
-        return sum(1 << int(number) for number in set(super().clean(value)))
+        return sum(1 << int(number) for number in set(super().clean(self.prepare_value(value))))
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return super().has_changed(self.prepare_value(initial), data)

@@ -6,6 +6,9 @@ from typing import Literal
 from django.utils.functional import Promise
 
 Text = str | Promise
+
+# Of the faults of one request so many are told: nobody mends more at a time, and an answer must not outgrow its request.
+MAX_ERRORS = 50
 Location = Literal["body", "query", "path", "header"]
 
 

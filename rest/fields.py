@@ -15,6 +15,8 @@ from rest.filters import MAX_ID, MomentField
 
 _Any = Any
 
+MAX_VALUES = 1_000
+
 
 class TextField(serializers.CharField):
     """A string, with its spaces at the ends cut off. Null means blank, as an absent member does."""
@@ -76,6 +78,28 @@ class WordField(serializers.ChoiceField):
         if not isinstance(data, str) or data.lower() not in known:
             self.fail("invalid_choice", choices=", ".join(known.values()))
         return known[data.lower()]
+
+
+class ManyField(serializers.ListField):
+    """A list of values of `child`: at most 1,000, or `max_length`.
+
+    Its length is looked at before its values: each fault weighs more than the value that it is about.
+    """
+
+    default_error_messages = {
+        "not_a_list": _("Serve un elenco."),
+        "empty": _("Serve almeno un elemento."),
+        "max_length": _("Al massimo {max_length} elementi."),
+    }
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"max_length": MAX_VALUES, **options})
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        assert self.max_length is not None
+        if isinstance(data, list) and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        return super().to_internal_value(data)
 
 
 class InstantField(serializers.DateTimeField):

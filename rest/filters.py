@@ -10,7 +10,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from rest.query import QueryReader
+from rest.query import QueryReader, plain
 
 MAX_ID = 2**63 - 1
 # RFC 3339. A space where the offset's sign should be is a plus that the client did not encode.
@@ -55,7 +55,8 @@ class MomentFilter(django_filters.Filter):  # type: ignore[misc]  # as above
 
 class IdField(forms.IntegerField):
     def __init__(self, **options: Any) -> None:
-        super().__init__(min_value=1, max_value=MAX_ID, **options)
+        # None is 0, and GovIO's contract lets one ask for it: the answer is an empty list.
+        super().__init__(min_value=0, max_value=MAX_ID, **options)
 
 
 class IdFilter(django_filters.Filter):  # type: ignore[misc]  # as above
@@ -63,20 +64,21 @@ class IdFilter(django_filters.Filter):  # type: ignore[misc]  # as above
 
 
 class WordField(forms.Field):
-    """One of some words, in any case; GovIO also lets hyphens stand for underscores. The value is what the word stands for."""
+    """One of some words, however spelled (`rest.query.plain`). The value is what the word stands for."""
 
     def __init__(self, *, words: Mapping[str, Any], **options: Any) -> None:
         super().__init__(**options)
         self.words = words
+        self._plain = {plain(word): value for word, value in words.items()}
 
     def to_python(self, value: Any) -> Any:
         if value in self.empty_values:
             return None
-        word = value.strip().lower().replace("-", "_")
-        if word not in self.words:
+        word = plain(value)
+        if word not in self._plain:
             known = ", ".join(sorted(self.words))
             raise ValidationError(_("Valore non previsto; quelli ammessi: %(choices)s."), params={"choices": known})
-        return self.words[word]
+        return self._plain[word]
 
 
 class WordFilter(django_filters.Filter):  # type: ignore[misc]  # as above
@@ -89,10 +91,10 @@ class WordFilter(django_filters.Filter):  # type: ignore[misc]  # as above
 
 
 def words(reader: QueryReader, name: str, *, known: Iterable[str]) -> frozenset[str]:
-    """A repeatable or comma-separated parameter such as `embed`."""
-    known = list(known)
-    asked = {word.strip() for value in reader.query.getlist(name) for word in value.split(",") if word.strip()}
-    if not asked <= set(known):
-        detail = _("Valore non previsto; quelli ammessi: %(choices)s.") % {"choices": ", ".join(known)}
+    """A repeatable or comma-separated parameter such as `embed`; its words however spelled (`rest.query.plain`)."""
+    spelled = {plain(word): word for word in known}
+    asked = {plain(word) for value in reader.query.getlist(name) for word in value.split(",") if word.strip()}
+    if not asked <= spelled.keys():
+        detail = _("Valore non previsto; quelli ammessi: %(choices)s.") % {"choices": ", ".join(spelled.values())}
         reader.refuse(name, code="unknown_value", detail=detail)
-    return frozenset(asked & set(known))
+    return frozenset(spelled[word] for word in asked & spelled.keys())

@@ -60,6 +60,9 @@ class LenientNegotiation(BaseContentNegotiation):
     """The media type asked for when it is one of ours; otherwise HAL, never 406, as GovIO's clients expect."""
 
     def select_parser(self, request: Request, parsers: Any) -> BaseParser | None:
+        if "*" in request.content_type.partition(";")[0]:
+            # A range is what one may accept, not what one can send.
+            return None
         for parser in parsers:
             if media_type_matches(parser.media_type, request.content_type):
                 return parser  # type: ignore[no-any-return]

@@ -4,7 +4,12 @@ from typing import Any
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "GovIO Portal",
-    "DESCRIPTION": "Sends messages of Italian public bodies to citizens through the IO app. Compatible with GovIO.",
+    "DESCRIPTION": (
+        "Sends messages of Italian public bodies to citizens through the IO app. Compatible with GovIO.\n\n"
+        "A consumer key comes from whoever administers the portal; what it may do is its scopes and its person's grants. "
+        "Amounts are in the unit agreed for the consumer, euro (62.12) or cents (6212). Every refusal is a problem "
+        "(RFC 9457) whose `errors` list everything found wrong, each with a code, a JSON Pointer and the cure."
+    ),
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
     "SERVERS": [{"url": "/"}],

@@ -76,7 +76,9 @@ def read(reader: QueryReader, *, model: type[Model], sorts: Mapping[str, str], d
     """
     limit = reader.integer("limit", minimum=1, maximum=MAX_LIMIT) or DEFAULT_LIMIT
     offset = reader.integer("offset", minimum=0, maximum=MAX_OFFSET) or 0
-    field = reader.choice("sort", choices=sorts, default=next(iter(sorts.values())))
+    first = next(iter(sorts.values()))
+    # Where there is one order, GovIO's contract knows no such parameter, and its web application sends one all the same.
+    field = reader.choice("sort", choices=sorts, default=first) if len(sorts) > 1 else first
     descending = reader.choice("sort_direction", choices={"desc": True, "asc": False}, default=descending)
     sort = Sort(field, descending=descending)
     text = reader.text("cursor")
@@ -204,6 +206,9 @@ def _decode(text: str, *, model: type[Model], sort: Sort) -> Cursor | None:
         if [field, descending] != [sort.field, sort.descending] or not isinstance(value, str):
             return None
         if not all(type(number) is int and 0 <= number < 2**63 for number in (row_id, position)):
+            return None
+        # Neither can be in a row, and the database takes neither in a question.
+        if "\0" in value or value.encode("utf-8", "replace").decode() != value:
             return None
         last = _field(model, field).to_python(value)
         if isinstance(last, datetime):

@@ -3,22 +3,23 @@
 Ground knows no domain word: an app says with `register` how its own errors are answered.
 """
 
+import itertools
 import json
 import logging
 import secrets
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, OperationalError, connections
+from django.db import InterfaceError, InternalError, OperationalError, connections
 from django.http import Http404, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
 
-from rest.errors import ErrorItem, Text, pointer
+from rest.errors import MAX_ERRORS, ErrorItem, Text, pointer
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,10 @@ TITLES: dict[int, Text] = {
 
 
 class Problem(exceptions.APIException):
-    """A refusal, raised anywhere in a view. Without `errors` it holds one: its own code and detail."""
+    """A refusal, raised anywhere in a view. Without `errors` it holds one: its own code and detail.
+
+    Of many errors it holds the first `MAX_ERRORS`, and its detail says that there are more.
+    """
 
     def __init__(
         self,
@@ -70,9 +74,10 @@ class Problem(exceptions.APIException):
         errors: Iterable[ErrorItem] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.errors = tuple(errors)
+        given = tuple(itertools.islice(errors, MAX_ERRORS + 1))
+        self.errors = given[:MAX_ERRORS]
         if detail is None:
-            detail = _several(self.errors)
+            detail = _several(given)
         if not self.errors:
             self.errors = (ErrorItem(code, "", detail, None),)
         # DRF's own constructor would turn the lazy sentence into text before the language is known.
@@ -95,15 +100,19 @@ class Problem(exceptions.APIException):
 def _several(errors: tuple[ErrorItem, ...]) -> Text:
     if len(errors) == 1:
         return errors[0].detail
+    if len(errors) > MAX_ERRORS:
+        return _("La richiesta contiene più di %(limit)s errori: i primi sono elencati in «errors».") % {
+            "limit": MAX_ERRORS
+        }
     return _("La richiesta contiene %(count)s errori, elencati in «errors».") % {"count": len(errors)}
 
 
 _Error = TypeVar("_Error", bound=Exception)
-_registered: dict[type[Exception], Callable[[Any], Problem]] = {}
+_registered: dict[type[Exception], Callable[[Any], Problem | None]] = {}
 
 
-def register(error: type[_Error], answer: Callable[[_Error], Problem]) -> None:
-    """From now on an `error` that leaves a view is answered as `answer` says; subclasses too."""
+def register(error: type[_Error], answer: Callable[[_Error], Problem | None]) -> None:
+    """From now on an `error` that leaves a view is answered as `answer` says; subclasses too. None: it is unexpected."""
     _registered[error] = answer
 
 
@@ -200,28 +209,38 @@ def _validation(error: exceptions.ValidationError) -> Problem:
     return Problem(400, code="invalid", errors=flatten(error.detail))
 
 
-def flatten(detail: Any, *steps: str | int) -> list[ErrorItem]:
-    """The faults that a serializer found, with their pointers."""
+def flatten(detail: Any) -> list[ErrorItem]:
+    """The faults that a serializer found, with their pointers: one more than are told, where there are more."""
+    return list(itertools.islice(_flattened(detail), MAX_ERRORS + 1))
+
+
+def _flattened(detail: Any, *steps: str | int) -> Iterator[ErrorItem]:
     match detail:
         case dict():
-            named = ((name, () if name == "non_field_errors" else (name,)) for name in detail)
-            return [item for name, step in named for item in flatten(detail[name], *steps, *step)]
+            for name in detail:
+                yield from _flattened(detail[name], *steps, *(() if name == "non_field_errors" else (name,)))
         case list():
             nested = any(isinstance(item, dict) for item in detail)
-            return [
-                found
-                for index, item in enumerate(detail)
-                for found in flatten(item, *steps, *((index,) if nested else ()))
-            ]
+            for index, item in enumerate(detail):
+                yield from _flattened(item, *steps, *((index,) if nested else ()))
         case exceptions.ErrorDetail():
-            return [ErrorItem(detail.code or "invalid", pointer(*steps), str(detail))]
-    return []
+            yield ErrorItem(detail.code or "invalid", pointer(*steps), str(detail))
 
 
 def _unavailable(error: Exception) -> Problem:
     logger.error("database not reachable: %s", type(error).__qualname__)
     detail = _("Il servizio è momentaneamente non raggiungibile: riprova fra poco con la stessa richiesta.")
     return Problem(503, code="unavailable", detail=detail, headers={"Retry-After": "5"})
+
+
+# The database ended our transaction because it stood still or took too long: as if it had gone away.
+_ENDED_BY_THE_DATABASE = frozenset({"25P03", "25P04"})
+
+
+def _internal(error: InternalError) -> Problem | None:
+    """Others are faults of ours. The code is where PostgreSQL's own error has it."""
+    ended = getattr(error.__cause__, "sqlstate", None) in _ENDED_BY_THE_DATABASE
+    return _unavailable(error) if ended else None
 
 
 def _fixed(status: int, code: str, detail: Text) -> Callable[[Exception], Problem]:
@@ -240,3 +259,4 @@ register(
 register(RequestDataTooBig, _fixed(413, "body_too_large", _("Il corpo è troppo grande: dividilo in più richieste.")))
 register(OperationalError, _unavailable)
 register(InterfaceError, _unavailable)
+register(InternalError, _internal)

@@ -21,6 +21,11 @@ def read_uuid(text: str) -> UUID | None:
     return UUID(text) if _UUID.fullmatch(text) else None
 
 
+def plain(word: str) -> str:
+    """A word of a parameter as GovIO compares them: in any case, hyphens and underscores left out."""
+    return word.strip().lower().replace("-", "").replace("_", "")
+
+
 class QueryReader:
     """One request's parameters. A faulty one reads as its default and leaves an entry in `errors`.
 
@@ -62,15 +67,16 @@ class QueryReader:
         return read
 
     def choice(self, name: str, *, choices: Mapping[str, _Choice], default: _Choice) -> _Choice:
-        """The value that `choices` gives for the word, in any case."""
+        """The value that `choices` gives for the word, however it is spelled (`plain`)."""
         value = self.text(name)
         if value is None:
             return default
-        if value.lower() not in choices:
+        known = {plain(word): choice for word, choice in choices.items()}
+        if plain(value) not in known:
             detail = _("Valore non previsto; quelli ammessi: %(choices)s.") % {"choices": ", ".join(choices)}
             self.refuse(name, code="unknown_value", detail=detail)
             return default
-        return choices[value.lower()]
+        return known[plain(value)]
 
     def refuse(self, name: str, *, code: str, detail: Text) -> None:
         self.errors.append(ErrorItem(code, pointer(name), detail, "query"))

@@ -20,7 +20,7 @@ from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from rest.errors import ErrorItem, Text, pointer
+from rest.errors import MAX_ERRORS, ErrorItem, Text, pointer
 from rest.problems import Problem
 
 MAX_DEPTH = 20
@@ -28,7 +28,6 @@ MAX_DIGITS = 20
 # A thousand messages with all the placeholders they may have stay below. A short text can hold many values, and each
 # takes a hundred bytes of memory and more.
 MAX_VALUES = 2_000_000
-MAX_ERRORS = 50
 
 # Only an escape can bring these in: raw control characters and raw surrogates do not survive the decoder.
 _SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
@@ -140,7 +139,7 @@ def parse(body: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise Malformed(_syntax_error(error)) from None
     if hooks.marked or _SUSPECT_ESCAPE.search(text):
-        found = tuple(itertools.islice(_faults(value), MAX_ERRORS))
+        found = tuple(itertools.islice(_faults(value), MAX_ERRORS + 1))
         if found:
             raise Malformed(*found)
     return value

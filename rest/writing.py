@@ -4,31 +4,58 @@ The members of a document are checked by a serializer of fields of `rest.fields`
 clock is added by the verb to the same `Faults`, so that one answer names everything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from rest.errors import ErrorItem, Text, pointer
+from rest.errors import MAX_ERRORS, ErrorItem, Text, pointer
 from rest.problems import Problem, flatten
 
 # What a client read and gives back: ours to say, so never a fault.
 _GIVEN_BACK = ("id", "_links", "_embedded")
 
 
+class _First(list[ErrorItem]):
+    """As many as are told and one more, which says that there are others; what comes after is let go."""
+
+    @property
+    def is_full(self) -> bool:
+        return len(self) > MAX_ERRORS
+
+    def append(self, error: ErrorItem) -> None:
+        if not self.is_full:
+            super().append(error)
+
+    def extend(self, errors: Iterable[ErrorItem]) -> None:
+        for error in errors:
+            if self.is_full:
+                return
+            super().append(error)
+
+
 class Faults:
-    """What is wrong with a request: malformed (400) or well formed and impossible (422); with both, 400 lists all."""
+    """What is wrong with a request: malformed (400) or well formed and impossible (422); with both, 400 lists all.
+
+    All, but not without end: of each kind one more is kept than an answer tells.
+    """
 
     def __init__(self) -> None:
-        self.malformed: list[ErrorItem] = []
-        self.impossible: list[ErrorItem] = []
+        self.malformed = _First()
+        self.impossible = _First()
 
     def impossible_at(self, code: str, detail: Text, *steps: str | int) -> None:
         self.impossible.append(ErrorItem(code, pointer(*steps), detail))
 
     def malformed_at(self, code: str, detail: Text, *steps: str | int) -> None:
         self.malformed.append(ErrorItem(code, pointer(*steps), detail))
+
+    def forget(self, members: Collection[str]) -> None:
+        """Takes out what is said about these members."""
+        places = {pointer(name) for name in members}
+        self.malformed = _First(error for error in self.malformed if error.pointer not in places)
+        self.impossible = _First(error for error in self.impossible if error.pointer not in places)
 
     def names(self, *steps: str | int) -> bool:
         """Whether something is already said about this place, so that a second sentence would only confuse."""
@@ -61,10 +88,12 @@ def read(
         return {}
     checked = serializer(data=body)
     known = set(checked.fields)
+    taken = known.union(ignored, _GIVEN_BACK, unchangeable or ())
+    detail = _("Il campo non esiste; quelli ammessi: %(members)s.") % {"members": ", ".join(sorted(known))}
     for name in body:
-        if name not in known and name not in ignored and name not in _GIVEN_BACK and name not in (unchangeable or ()):
-            members = ", ".join(sorted(known))
-            detail = _("Il campo non esiste; quelli ammessi: %(members)s.") % {"members": members}
+        if faults.malformed.is_full:
+            break
+        if name not in taken:
             faults.malformed_at("unknown_member", detail, name)
     for name, value in (unchangeable or {}).items():
         if name in body and body[name] != value:

@@ -3,6 +3,7 @@
 What a template or a placeholder belongs to is said once: messages, and the texts that use it, count on it.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -10,7 +11,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -24,13 +25,36 @@ from templates_app.turns import turn
 from templates_app.writing import NameTaken, PlaceholderInUse, change_placeholder
 
 if TYPE_CHECKING:
+    _InTurn = admin.ModelAdmin[Any]
     _PlaceholderAdmin = admin.ModelAdmin[Placeholder]
     _TemplateAdmin = admin.ModelAdmin[Template]
     _TemplateForm = forms.ModelForm[Template]
     _PlaceholderForm = forms.ModelForm[Placeholder]
 else:
+    _InTurn = object
     _PlaceholderAdmin = _TemplateAdmin = admin.ModelAdmin
     _TemplateForm = _PlaceholderForm = forms.ModelForm
+
+
+def _turn_of(request: HttpRequest) -> AbstractContextManager[None]:
+    return turn() if request.method == "POST" else nullcontext()
+
+
+class InTurn(_InTurn):
+    """Pages that take their turn before they read anything: with a row locked first they would wait in a circle with
+    everybody else, and what they read before it may be old when they write."""
+
+    def changeform_view(self, request: HttpRequest, *of: Any, **options: Any) -> Any:
+        with _turn_of(request):
+            return super().changeform_view(request, *of, **options)
+
+    def delete_view(self, request: HttpRequest, *of: Any, **options: Any) -> Any:
+        with _turn_of(request):
+            return super().delete_view(request, *of, **options)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        with _turn_of(request):
+            return super().changelist_view(request, extra_context)
 
 
 class PlaceholderForm(_PlaceholderForm):
@@ -63,8 +87,8 @@ class PlaceholderForm(_PlaceholderForm):
         if self.errors or not self.instance.pk:
             return
         try:
-            # The turn lasts until the page's transaction ends: what is tried here is what will be saved.
-            with turn(), transaction.atomic():
+            # In the turn of the page: what is tried here is what will be saved.
+            with transaction.atomic():
                 change_placeholder(self.instance, by=None, at=timezone.now())
                 transaction.set_rollback(True)
         except NameTaken:
@@ -75,7 +99,7 @@ class PlaceholderForm(_PlaceholderForm):
 
 
 @admin.register(Placeholder)
-class PlaceholderAdmin(PlatformAdmin, _PlaceholderAdmin):
+class PlaceholderAdmin(InTurn, PlatformAdmin, _PlaceholderAdmin):
     form = PlaceholderForm
     list_display = ["name", "organization", "type", "example", "description"]
     list_filter = ["organization"]
@@ -162,7 +186,7 @@ class TemplateForm(_TemplateForm):
 
 
 @admin.register(Template)
-class TemplateAdmin(PlatformAdmin, _TemplateAdmin):
+class TemplateAdmin(InTurn, PlatformAdmin, _TemplateAdmin):
     form = TemplateForm
     list_display = ["name", "organization", "description"]
     list_filter = ["organization"]

@@ -145,8 +145,9 @@ def _example(declaration: Declaration, *, place: str) -> list[Finding]:
     try:
         read_value(declaration, declaration.example)
     except InvalidValue as invalid:
+        # GovIO's clients declare such placeholders; values are checked all the same, message by message.
         detail = _("L'esempio non va bene come valore. %(reason)s") % {"reason": invalid.detail}
-        return [_error("example_invalid", f"{place}/example", detail)]
+        return [_warning("example_invalid", f"{place}/example", detail)]
     return []
 
 
@@ -178,9 +179,11 @@ def _uses(text: TemplateText, compiled: Compiled) -> list[Finding]:
 
 
 def _with_examples(text: TemplateText) -> list[Finding]:
-    """The authoring rules on the text as the examples make it; only when every mandatory placeholder has one."""
+    """The authoring rules on the text as the examples make it; only when every mandatory placeholder has a good one."""
     examples = {
-        declaration.name: declaration.example for declaration in text.declarations if declaration.example.strip()
+        declaration.name: declaration.example
+        for declaration in text.declarations
+        if not any(finding.pointer == "/example" for finding in _example(declaration, place=""))
     }
     if any(declaration.mandatory and declaration.name not in examples for declaration in text.declarations):
         return []

@@ -139,7 +139,8 @@ class TemplateVersion(models.Model):
     """One text of a template with the placeholders it declares; never changed once written.
 
     `declarations` is what the placeholders said at that moment (`Declaration.as_json`, in the order of their positions):
-    editing a placeholder makes new versions, so that a version alone tells for ever how its messages were made.
+    editing a placeholder makes new versions, so that a version alone tells for ever how its messages were made. Null means
+    "what its uses say": the release before writes such versions, for as long as it runs beside this one.
     """
 
     template = models.ForeignKey(Template, models.CASCADE, related_name="versions", verbose_name=_("modello"))
@@ -148,13 +149,7 @@ class TemplateVersion(models.Model):
     body = models.TextField(_("testo"))
     has_payment = models.BooleanField(_("con avviso di pagamento"), default=False)
     has_due_date = models.BooleanField(_("con scadenza"), default=False)
-    declarations = models.JSONField(
-        _("dichiarazioni dei segnaposto"),
-        default=list,
-        db_default=models.Value([], models.JSONField()),
-        blank=True,
-        editable=False,
-    )
+    declarations = models.JSONField(_("dichiarazioni dei segnaposto"), null=True, blank=True, editable=False)
     published_at = models.DateTimeField(_("pubblicata il"), null=True, editable=False)
     created_at = models.DateTimeField(_("creata il"), auto_now_add=True)
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", editable=False)
@@ -178,14 +173,25 @@ class TemplateVersion(models.Model):
             raise ValidationError(_("Una versione pubblicata non si cambia: creane una nuova."))
 
     def as_text(self) -> TemplateText:
-        """The pure value that rendering and validation work on. Costs no query."""
+        """The pure value that rendering and validation work on. Costs no query, unless `declarations` are null: then one."""
         return TemplateText(
             subject=self.subject,
             body=self.body,
             has_payment=self.has_payment,
             has_due_date=self.has_due_date,
-            declarations=tuple(Declaration.from_json(stored) for stored in self.declarations),
+            declarations=self._declared(),
         )
+
+    def _declared(self) -> tuple[Declaration, ...]:
+        if self.declarations is None:
+            return tuple(use.as_declaration() for use in self.placeholders.all())
+        return tuple(Declaration.from_json(stored) for stored in self.declarations)
+
+    def freeze(self) -> None:
+        """Keep what the uses of this version say now, if it keeps nothing yet: before a placeholder changes."""
+        if self.declarations is None:
+            self.declarations = [declaration.as_json() for declaration in self._declared()]
+            self.save(update_fields=["declarations"])
 
 
 class TemplatePlaceholderQuerySet(models.QuerySet["TemplatePlaceholder"]):

@@ -8,19 +8,21 @@ Java's `matches()`, as in GovIO: the whole value must match, and `\\d \\w \\s` a
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from django.utils.translation import gettext as _
 
-# GovIO's column holds 255 characters; 1,000 nodes are about as many single characters with all repetitions written out.
+# GovIO's column holds 255 characters. With all repetitions written out, so many single characters at most; the nodes
+# are those and what joins them.
 MAX_PATTERN: Final = 255
-MAX_NODES: Final = 1_000
+MAX_PLACES: Final = 500
+MAX_NODES: Final = 1_100
 # Longer values are refused where there is a pattern: nobody describes a whole letter with one.
 MAX_VALUE: Final = 2_000
 _MAX_STEPS: Final = 10 * MAX_NODES
-_MAX_REMEMBERED: Final = 4_096
+_MAX_KNOWN: Final = 512
 _MAX_DEPTH: Final = 20
 
 _DIGITS: Final = frozenset("0123456789")
@@ -89,17 +91,12 @@ class _Edge:
 _Tree = _Chars | _Sequence | _Choice | _Repeat | _Edge
 
 
-@dataclass(slots=True)
-class _State:
-    """A set of places in the automaton, all of which the characters read so far could have led to."""
-
-    nodes: frozenset[int]
-    accepts: bool
-    moves: dict[str, "_State"] = field(default_factory=dict)
-
-
 class Pattern:
-    """A compiled pattern; `matches` is linear in the value. States are made when first met and then remembered."""
+    """A compiled pattern. `matches` looks up as much for each character of a value, whatever was read before.
+
+    The places of a tree's characters are numbered; the bits of an int say which of them what was read so far can have
+    led to. Nothing about values is kept but which places each character may stand at, and that of few characters.
+    """
 
     def __init__(self, source: str) -> None:
         """Raises PatternError."""
@@ -109,59 +106,91 @@ class Pattern:
         self._next: list[list[int]] = []
         self._steps = 0
         self._final = self._node(None)
-        self._first = self._build(_Parser(source).tree(), then=self._final)
-        self._remembered = 0
-        self._start = self._state({self._first}, at_start=True)
+        self._number(self._build(_Parser(source).tree(), then=self._final))
+
+    def _number(self, first: int) -> None:
+        """From the nodes, which are needed no more, the tables that `matches` reads."""
+        places = [node for node, label in enumerate(self._labels) if isinstance(label, _Chars)]
+        if len(places) > MAX_PLACES:
+            raise _too_complex()
+        self._end = 1 << len(places)
+        own = [0] * len(self._labels)
+        own[self._final] = self._end
+        self._standing: dict[_Chars, int] = {}
+        for number, node in enumerate(places):
+            own[node] = 1 << number
+            label = self._labels[node]
+            assert isinstance(label, _Chars)
+            self._standing[label] = self._standing.get(label, 0) | own[node]
+
+        between = self._reached(own, at_start=False, at_end=False)
+        at_end = self._reached(own, at_start=False, at_end=True)
+        self._first = self._reached(own, at_start=True, at_end=False)[first]
+        self._takes_nothing = bool(self._reached(own, at_start=True, at_end=True)[first] & self._end)
+        self._last = 0
+        following = []
+        for number, node in enumerate(places):
+            (exit_,) = self._next[node]
+            following.append(between[exit_])
+            if at_end[exit_] & self._end:
+                self._last |= 1 << number
+        # What four places lead to, by the hexadecimal digit that says which of them are meant.
+        self._tables = [_table(following[at : at + 4]) for at in range(0, len(following), 4)]
+        self._known: dict[str, int] = {}
+        self._labels, self._next = [], []
+
+    def _reached(self, own: list[int], *, at_start: bool, at_end: bool) -> list[int]:
+        """For each node the places reached from it without reading a character, itself included."""
+        found = list(own)
+        changed = True
+        # A node leads to earlier ones; only a loop leads to a later one, so few rounds settle everything.
+        while changed:
+            changed = False
+            for node, label in enumerate(self._labels):
+                if isinstance(label, _Chars) or (
+                    isinstance(label, _Edge) and not (at_start if label.at_start else at_end)
+                ):
+                    continue
+                reached = found[node]
+                for following in self._next[node]:
+                    reached |= found[following]
+                if reached != found[node]:
+                    found[node] = reached
+                    changed = True
+        return found
 
     def matches(self, value: str) -> bool:
         if len(value) > MAX_VALUE:
             return False
         if not value:
-            return self._final in self._closure({self._first}, at_start=True, at_end=True)
-        state = self._start
+            return self._takes_nothing
+        reached = self._first
+        read = 0
         for character in value:
-            state = state.moves.get(character) or self._move(state, character)
-            if not state.nodes:
+            known = self._known.get(character)
+            read = reached & (self._learn(character) if known is None else known)
+            if not read:
                 return False
-        return state.accepts
+            reached = 0
+            for table, digit in zip(self._tables, reversed(f"{read:x}"), strict=False):
+                reached |= table[digit]
+        return bool(read & self._last)
 
-    def _move(self, state: _State, character: str) -> _State:
-        if self._remembered >= _MAX_REMEMBERED:
+    def _learn(self, character: str) -> int:
+        """The places at which the character may stand."""
+        if len(self._known) >= _MAX_KNOWN:
             # Hostile values could fill the memory one character at a time: forget, and start learning again.
-            self._remembered = 0
-            self._start = self._state({self._first}, at_start=True)
-        reached: set[int] = set()
-        for node in state.nodes:
-            label = self._labels[node]
-            if isinstance(label, _Chars) and character in label:
-                reached.update(self._next[node])
-        following = self._state(reached, at_start=False)
-        state.moves[character] = following
-        self._remembered += 1
-        return following
-
-    def _state(self, nodes: set[int], *, at_start: bool) -> _State:
-        here = self._closure(nodes, at_start=at_start, at_end=False)
-        return _State(nodes=here, accepts=self._final in self._closure(set(here), at_start=False, at_end=True))
-
-    def _closure(self, nodes: set[int], *, at_start: bool, at_end: bool) -> frozenset[int]:
-        """Every node reached without reading a character."""
-        seen = set(nodes)
-        todo = list(nodes)
-        while todo:
-            node = todo.pop()
-            label = self._labels[node]
-            if isinstance(label, _Chars) or (isinstance(label, _Edge) and not (at_start if label.at_start else at_end)):
-                continue
-            for following in self._next[node]:
-                if following not in seen:
-                    seen.add(following)
-                    todo.append(following)
-        return frozenset(seen)
+            self._known.clear()
+        places = 0
+        for label, standing in self._standing.items():
+            if character in label:
+                places |= standing
+        self._known[character] = places
+        return places
 
     def _node(self, label: _Chars | _Edge | None, *following: int) -> int:
         if len(self._labels) >= MAX_NODES:
-            raise PatternError(_("L'espressione è troppo complessa: riduci le ripetizioni."))
+            raise _too_complex()
         self._labels.append(label)
         self._next.append(list(following))
         return len(self._labels) - 1
@@ -170,7 +199,7 @@ class Pattern:
         """The entry of the automaton for `tree`, whose exits lead to `then`."""
         self._steps += 1
         if self._steps > _MAX_STEPS:
-            raise PatternError(_("L'espressione è troppo complessa: riduci le ripetizioni."))
+            raise _too_complex()
         match tree:
             case _Chars() | _Edge():
                 return self._node(tree, then)
@@ -194,7 +223,23 @@ class Pattern:
                 return then
 
 
-@lru_cache(maxsize=1_024)
+def _too_complex() -> PatternError:
+    return PatternError(_("L'espressione è troppo complessa: riduci le ripetizioni."))
+
+
+def _table(following: list[int]) -> dict[str, int]:
+    table = {}
+    for which in range(1 << len(following)):
+        reached = 0
+        for number, one in enumerate(following):
+            if which >> number & 1:
+                reached |= one
+        table[f"{which:x}"] = reached
+    return table
+
+
+# The largest takes some 200 kB.
+@lru_cache(maxsize=256)
 def compile_pattern(source: str) -> Pattern:
     """Raises PatternError. The texts of templates are few and long-lived, so compiled patterns are kept."""
     return Pattern(source)

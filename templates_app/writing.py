@@ -83,6 +83,8 @@ def change_placeholder(placeholder: Placeholder, *, by: User | None, at: datetim
         before = Placeholder.objects.get(pk=placeholder.pk)
         if _said(before) == _said(placeholder):
             return []
+        for version in TemplateVersion.objects.filter(placeholders__placeholder=placeholder, declarations__isnull=True):
+            version.freeze()
         _save(placeholder)
         auditing.note_of(placeholder, auditing.DECLARED, by=by)
         return _rewrite_all(placeholder, by=by, at=at)

@@ -139,7 +139,16 @@ class AuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-u
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
         return [
-            {"type": "apiKey", "in": "header", "name": PRINCIPAL_HEADER, "description": "The consumer key."},
-            {"type": "http", "scheme": "bearer", "description": "The consumer key."},
-            {"type": "http", "scheme": "basic", "description": "Any user name; the consumer key as password."},
+            {
+                "type": "apiKey",
+                "in": "header",
+                "name": PRINCIPAL_HEADER,
+                "description": "The consumer key; any one of the three ways will do.",
+            },
+            {"type": "http", "scheme": "bearer", "description": "The consumer key; any one of the three ways will do."},
+            {
+                "type": "http",
+                "scheme": "basic",
+                "description": "Any user name, the consumer key as password; any one of the three ways will do.",
+            },
         ]

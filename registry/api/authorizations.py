@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from registry import granting
 from registry.api import people_representations as representations
 from registry.api.callers import Caller
-from registry.api.people_access import READS_PEOPLE, WRITES_PEOPLE, not_allowed, visible_person
+from registry.api.people_access import READS_PEOPLE, WRITES_PEOPLE, not_administered, not_allowed, visible_person
 from registry.api.people_representations import Sight
 from registry.api.people_schema import (
     AuthorizationListSerializer,
@@ -105,7 +105,7 @@ class UserAuthorizations(Resource):
         try:
             made = granting.grant(person, wanted, by=caller.user, at=at)
         except _REFUSALS as refused:
-            _refuse(refused, wanted)
+            _refuse(refused, wanted, caller=caller, at=at)
         shown = representations.authorization(made, links=Links.of(request))
         return Response(shown, status=201, headers={"Location": shown["_links"]["self"]["href"]})
 
@@ -149,7 +149,7 @@ class UserAuthorization(Resource):
         try:
             new = granting.replace(old, wanted, by=caller.user, at=at)
         except _REFUSALS as refused:
-            _refuse(refused, wanted)
+            _refuse(refused, wanted, caller=caller, at=at)
         return Response(representations.authorization(new, links=Links.of(request)))
 
     @extend_schema(
@@ -167,7 +167,7 @@ class UserAuthorization(Resource):
         try:
             granting.revoke(old, by=caller.user, at=at)
         except _REFUSALS as refused:
-            _refuse(refused, None)
+            _refuse(refused, None, caller=caller, at=at)
         return Response(status=204)
 
 
@@ -259,15 +259,16 @@ def _set_of(
 _REFUSALS = (granting.NotYours, granting.ForStaffAlone, granting.HasPrograms, granting.Gone)
 
 
-def _refuse(refused: Exception, wanted: granting.Wanted | None) -> NoReturn:
+def _refuse(refused: Exception, wanted: granting.Wanted | None, *, caller: Caller, at: datetime) -> NoReturn:
     """`wanted` is what the body asked for, if there was one."""
     match refused:
         case granting.Gone():
             raise NotFound
         case granting.HasPrograms():
             detail = _(
-                "Per questa persona agiscono integrazioni di altri, che avrebbero anche questo diritto: chiedi al "
-                "personale della piattaforma, o crea un altro utente."
+                "Per questa persona agiscono integrazioni di cui altri hanno la chiave, e avrebbero anche questo "
+                "diritto: se la amministri revocale ed emettile di nuovo, altrimenti chiedi al personale della "
+                "piattaforma, o crea un altro utente."
             )
             raise Problem(409, code="user_has_consumers", detail=detail)
         case granting.ForStaffAlone():
@@ -278,8 +279,19 @@ def _refuse(refused: Exception, wanted: granting.Wanted | None) -> NoReturn:
                 )
             )
         case granting.NotYours(missing=missing) if missing:
-            raise Problem(403, code="permission_denied", errors=[_item(pair, wanted) for pair in missing])
+            # An ente or a service of somebody else's right may be one that this caller is not shown.
+            named = [_item(pair, wanted) for pair in _shown(missing, caller=caller, at=at)]
+            if named:
+                raise Problem(403, code="permission_denied", errors=named)
+            raise not_administered()
     raise not_allowed(_("Serve il ruolo Amministrazione: chiedilo al personale della piattaforma."))
+
+
+def _shown(pairs: tuple[granting.Pair, ...], *, caller: Caller, at: datetime) -> list[granting.Pair]:
+    """Those of which the caller sees the ente and the service."""
+    enti = Organization.objects.visible_to(caller.user, at=at).in_bulk([pair.organization.pk for pair in pairs])
+    services = Service.objects.visible_to(caller.user, at=at).in_bulk([pair.service.pk for pair in pairs])
+    return [pair for pair in pairs if pair.organization.pk in enti and pair.service.pk in services]
 
 
 def _item(pair: granting.Pair, wanted: granting.Wanted | None) -> ErrorItem:

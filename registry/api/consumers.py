@@ -4,9 +4,11 @@ from datetime import datetime
 from typing import Any, ClassVar, cast
 
 import django_filters  # type: ignore[import-untyped]
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,12 +19,14 @@ from registry.api.people_access import (
     READS_PEOPLE,
     WRITES_PEOPLE,
     YesNoFilter,
+    as_it_was,
     not_administered,
     taken,
     visible_consumer,
 )
 from registry.api.people_schema import ConsumerListSerializer, ConsumerSerializer, NewConsumerSerializer
 from registry.api.permissions import HasScope, Scopes
+from registry.granting import Gone
 from registry.models import Consumer, User
 from registry.querysets import ConsumerQuerySet
 from rest import paging
@@ -38,6 +42,7 @@ from rest.writing import Faults, read
 
 SORTS = {"id": "id", "name": "name", "unsorted": "id"}
 CONSUMER = OpenApiParameter("id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH)
+_WRITTEN = ("name", "user_id", "amount_unit", "enabled")
 # What answers have and nobody sets.
 _ANSWERED = ("created_at",)
 
@@ -105,7 +110,7 @@ class Consumers(Resource):
     )
     def post(self, request: Request) -> Response:
         caller, at = Caller.of(request), timezone.now()
-        data = _data(body_of(request), is_active=True, caller=caller, at=at)
+        data = _data(body_of(request), caller=caller, at=at)
         try:
             made = issuing.register(data, by=caller.user, at=at)
         except issuing.NotAllowed:
@@ -159,10 +164,25 @@ class ConsumerDetail(Patchable):
         caller, at = Caller.of(request), timezone.now()
         row = visible_consumer(pk, caller=caller, at=at)
         links = Links.of(request)
-        body = patched(representations.consumer(row, links=links), body_of(request))
-        data = _data(body, is_active=None, caller=caller, at=at)
+        operations = body_of(request)
+        # For whom it is to act, who has to be held with the others: that much the patch says by itself.
+        person = _change(row, operations, caller=caller, links=links).user
         try:
-            changed = issuing.change(row, data, by=caller.user, at=at)
+            with transaction.atomic():
+                # As it is now: what was switched off a moment ago stays so, whatever is changed here.
+                row = issuing.held(row, caller.user, person)
+                data = _change(row, operations, caller=caller, links=links)
+                changed = issuing.change(row, data, by=caller.user, at=timezone.now())
+        except issuing.Moved:
+            return self.patch(request, pk)
+        except Gone:
+            raise NotFound from None
+        except issuing.KeysOfOthers:
+            detail = _(
+                "Altri hanno chiavi di questa integrazione, e avrebbero ciò che ha questa persona: revocale, oppure crea "
+                "un'altra integrazione."
+            )
+            raise taken("consumer_keys_of_others", detail, "user_id") from None
         except issuing.NotAllowed:
             raise not_administered() from None
         except issuing.NameTaken:
@@ -176,12 +196,21 @@ class ConsumerDetail(Patchable):
         return Response(representations.consumer(changed, links=links))
 
 
-def _data(body: Any, *, is_active: bool | None, caller: Caller, at: datetime) -> issuing.ConsumerData:
-    """What the body asks for; `is_active` is what it means to leave `enabled` out, None that it may not be."""
+def _change(row: Consumer, operations: Any, *, caller: Caller, links: Links) -> issuing.ConsumerData:
+    """What the patch makes of the program as it is in this row."""
+    before = representations.consumer(row, links=links)
+    return _data(patched(before, operations), before=before, caller=caller, at=timezone.now())
+
+
+def _data(body: Any, *, caller: Caller, at: datetime, before: dict[str, Any] | None = None) -> issuing.ConsumerData:
+    """What the body asks for: all of a new one, or what a patch made of the document `before`."""
     faults = Faults()
     found = read(NewConsumerSerializer, body, faults=faults, ignored=_ANSWERED)
-    if "enabled" not in found and is_active is None and not faults.names("enabled"):
-        faults.malformed_at("required", _("Il campo è obbligatorio."), "enabled")
+    if before is not None:
+        if "enabled" not in found and not faults.names("enabled"):
+            faults.malformed_at("required", _("Il campo è obbligatorio."), "enabled")
+        kept = as_it_was(before, body, faults=faults)
+        found.update({name: before[name] for name in _WRITTEN if name in kept})
     person = None
     if "user_id" in found:
         person = User.objects.visible_to(caller.user, at=at).filter(pk=found["user_id"]).first()
@@ -193,7 +222,7 @@ def _data(body: Any, *, is_active: bool | None, caller: Caller, at: datetime) ->
         name=found["name"],
         user=person,
         amount_unit=found["amount_unit"],
-        is_active=bool(found.get("enabled", is_active)),
+        is_active=found.get("enabled", True),
     )
 
 

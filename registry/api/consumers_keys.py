@@ -23,7 +23,8 @@ from registry.api.people_schema import (
 from registry.api.permissions import HasScope, Scopes
 from registry.models import Consumer, ConsumerKey, Scope
 from rest import paging
-from rest.hal import Links
+from rest.errors import ErrorItem, pointer
+from rest.hal import Links, utc_milliseconds
 from rest.problems import Problem
 from rest.query import QueryReader
 from rest.schema import answers, paging_parameters, problems
@@ -67,7 +68,7 @@ class ConsumerKeys(Resource):
         summary="Issue a key",
         description=(
             "The answer has the key itself, once: only its digest is kept. Its scopes are among those of the key that "
-            "asks. At most two keys are live at a time: one in use, one to move over to."
+            "asks, and it ends no later than that one. At most two keys are live at a time: one in use, one to move over to."
         ),
         parameters=[CONSUMER],
         request={"application/json": NewConsumerKeySerializer},
@@ -95,12 +96,14 @@ class ConsumerKeys(Resource):
         scopes = frozenset(Scope(scope) for scope in found["scopes"])
         try:
             row, clear = issuing.issue(
-                consumer, scopes=scopes, expires_at=expires_at, held=caller.scopes, by=caller.user, at=at
+                consumer, scopes=scopes, expires_at=expires_at, asking=_asking(request), by=caller.user, at=at
             )
         except issuing.NotAllowed:
             raise not_administered() from None
         except issuing.ScopesNotHeld as refused:
             raise _scopes_not_held(refused) from None
+        except issuing.OutlivesAskingKey as refused:
+            raise _outlives(refused) from None
         except issuing.TooManyLiveKeys:
             detail = _("Ci sono già %(limit)s chiavi attive: revocane una.") % {"limit": issuing.LIVE_KEYS}
             raise Problem(409, code="too_many_live_keys", detail=detail) from None
@@ -152,6 +155,19 @@ def _key(consumer: Consumer, pk: int) -> ConsumerKey:
     if row is None:
         raise NotFound
     return row
+
+
+def _asking(request: Request) -> issuing.Asking:
+    key = request.auth
+    return issuing.Asking(Caller.of(request).scopes, key.expires_at if isinstance(key, ConsumerKey) else None)
+
+
+def _outlives(refused: issuing.OutlivesAskingKey) -> Problem:
+    detail = _("La chiave che chiede scade il %(until)s: quella nuova non può scadere dopo, né restare senza scadenza.")
+    until = {"until": utc_milliseconds(refused.until)}
+    return Problem(
+        403, code="expiry_not_held", errors=[ErrorItem("expiry_not_held", pointer("expires_at"), detail % until)]
+    )
 
 
 def _scopes_not_held(refused: issuing.ScopesNotHeld) -> Problem:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from registry.api import representations
 from registry.api.callers import Caller
 from registry.api.organizations_filters import WITH_ROLES, OrganizationFilterSet, listed, q_parameter
-from registry.api.organizations_rights import deny, require_editor, require_staff
+from registry.api.organizations_rights import deny, editor_of, locked, require_editor, require_staff
 from registry.api.organizations_schema import NewOrganizationSerializer, OrganizationListSerializer
 from registry.api.permissions import READS_REGISTRY, HasScope, Scopes
 from registry.api.representations import OFFICE
@@ -148,25 +148,23 @@ class OrganizationDetail(Patchable):
     )
     def patch(self, request: Request, pk: int) -> Response:
         caller, at = Caller.of(request), timezone.now()
-        readable = Organization.objects.readable_by(caller.user, at=at).filter(pk=pk)
-        ente = readable.first()
+        ente = Organization.objects.readable_by(caller.user, at=at).filter(pk=pk).first()
         if ente is None:
             raise NotFound
         require_editor(caller.user, ente, at=at)
         operations = body_of(request)
         with transaction.atomic():
-            # As it is now: what somebody else changed a moment ago stays.
-            ente = readable.select_for_update(of=("self",), no_key=True).first()
-            if ente is None:
-                raise NotFound
+            # As it is now: what somebody else changed a moment ago stays, and a right taken away meanwhile is not used.
+            ente = locked(ente)
+            editor = editor_of(ente, caller.user)
             before = _document(ente)
             after = patched(before, operations)
-            if not can(caller.user, Action.RUN_PLATFORM):
+            if not can(editor, Action.RUN_PLATFORM):
                 _check_identity(before, after)
             faults = Faults()
             members = read(NewOrganizationSerializer, after, faults=faults)
             faults.check()
-            change(ente, _values(members), by=caller.user)
+            change(ente, _values(members), by=editor)
         return Response(representations.organization(ente, links=Links.of(request)))
 
 

@@ -6,11 +6,13 @@ from django.core.validators import EmailValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from registry.api.one_line import one_line
 from registry.api.schema import OrganizationSerializer
-from registry.models.organization import OFFICE_TEXT_LENGTH, ONE_LINE, PHONE_NUMBER, TAX_CODE
+from registry.models.organization import OFFICE_TEXT_LENGTH, PHONE_NUMBER, TAX_CODE
 from rest.fields import TextField
 from rest.schema import list_of
 
+_ONE_LINE = one_line("control_character")
 _EMAIL = EmailValidator(
     _("L'indirizzo e-mail non è valido: controlla che sia scritto per intero."), code="email_invalid"
 )
@@ -23,12 +25,12 @@ def _optional(*, max_length: int, validator: Any) -> TextField:
 
 
 def _text() -> TextField:
-    return _optional(max_length=OFFICE_TEXT_LENGTH, validator=ONE_LINE)
+    return _optional(max_length=OFFICE_TEXT_LENGTH, validator=_ONE_LINE)
 
 
 class NewOrganizationSerializer(serializers.Serializer[Any]):
     tax_code = TextField(validators=[TAX_CODE], help_text="11 digits; of no other organization.")
-    legal_name = TextField(max_length=80, validators=[ONE_LINE], help_text="Of no other organization.")
+    legal_name = TextField(max_length=80, validators=[_ONE_LINE], help_text="Of no other organization.")
     office_at = _text()
     office_address = _text()
     office_address_details = _text()

@@ -11,6 +11,7 @@ from registry.models import Consumer, Scope, User
 from rest import filters
 from rest.errors import ErrorItem, Text, pointer
 from rest.problems import Problem
+from rest.writing import Faults
 
 READS_PEOPLE = (Scope.ADMIN_READ, Scope.ADMIN_WRITE)
 WRITES_PEOPLE = (Scope.ADMIN_WRITE,)
@@ -39,6 +40,19 @@ def visible_consumer(pk: int, *, caller: Caller, at: datetime) -> Consumer:
     if consumer is None:
         raise NotFound
     return consumer
+
+
+def as_it_was(before: dict[str, Any], after: dict[str, Any], *, faults: Faults) -> frozenset[str]:
+    """The members that a patch leaves alone. What is wrong with those is taken out of the faults: rules get stricter, and
+    somebody whose name was sound once must still be disabled in an emergency."""
+    kept = frozenset(name for name, value in before.items() if name in after and _same(after[name], value))
+    faults.forget(kept)
+    return kept
+
+
+def _same(one: Any, other: Any) -> bool:
+    """1 is not true."""
+    return type(one) is type(other) and bool(one == other)
 
 
 def not_allowed(detail: Text, *steps: str | int) -> Problem:

@@ -7,21 +7,21 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from registry.api.one_line import one_line
 from registry.api.schema import WithSelfLink
+from registry.enrolling import normal
 from registry.models import AmountUnit, Scope
 from registry.roles import APPLICATION, BY_NAME
-from rest.fields import IdentifierField, InstantField, TextField, WordField, YesNoField
+from rest.fields import IdentifierField, InstantField, ManyField, TextField, WordField, YesNoField
 from rest.schema import LinkSerializer, list_of
 
-# Enti or services of one grant.
-MAX_IN_A_SET = 1000
-
-_ONE_LINE = RegexValidator(
-    r"\A[^\x00-\x1f\x7f\u2028\u2029]*\Z", _("Il testo sta su una riga sola, senza caratteri di controllo."), "one_line"
-)
-# GovIO's own, and the two signs that people's names for signing in have elsewhere: mario.rossi@ente, mario+prova.
+_ONE_LINE = one_line("one_line")
+# The two signs that names for signing in have elsewhere too: mario.rossi@ente, mario+prova. Letters of one alphabet
+# alone, without accents: a Cyrillic "a" in "admin" would make another person who looks the same.
 _PRINCIPAL = RegexValidator(
-    r"\A[\w.@+-]+\Z", _("Il nome utente ha solo lettere, cifre e i segni @ . + - _"), "principal_invalid"
+    r"\A[A-Za-z0-9_.@+-]+\Z",
+    _("Il nome utente ha solo lettere senza accenti, cifre e i segni @ . + - _"),
+    "principal_invalid",
 )
 _EMAIL = EmailValidator(_("Serve un indirizzo e-mail, ad esempio nome@ente.it."), "email_invalid")
 
@@ -36,6 +36,9 @@ class PrincipalField(TextField):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.validators.append(_PRINCIPAL)
+
+    def to_internal_value(self, data: Any) -> str:
+        return normal(super().to_internal_value(data))
 
 
 class EmailField(TextField):
@@ -145,15 +148,11 @@ class ReferenceField(IdentifierField):
         return super().to_internal_value(data.get("id") if isinstance(data, dict) else data)
 
 
-class ReferencesField(serializers.ListField):
+class ReferencesField(ManyField):
     child = ReferenceField()
     default_error_messages = {
         "not_a_list": _("Serve una lista di id."),
-        "max_length": _("Al massimo {max_length} elementi."),
     }
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{"max_length": MAX_IN_A_SET, **options})
 
 
 class NewAuthorizationSerializer(serializers.Serializer[Any]):
@@ -199,12 +198,11 @@ class ConsumerSerializer(serializers.Serializer[Any]):
 ConsumerListSerializer = list_of(ConsumerSerializer, name="ConsumerList")
 
 
-class ScopesField(serializers.ListField):
+class ScopesField(ManyField):
     child = WordField(Scope.values)
     default_error_messages = {
         "not_a_list": _("Serve una lista di ambiti."),
         "empty": _("Serve almeno un ambito."),
-        "max_length": _("Al massimo {max_length} elementi."),
     }
 
 

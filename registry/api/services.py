@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from registry.api import representations
 from registry.api.callers import Caller
 from registry.api.organizations_filters import WITH_ROLES, ServiceFilterSet, listed, q_parameter
-from registry.api.organizations_rights import require_editor, require_staff
+from registry.api.organizations_rights import editor_of, locked, require_editor, require_staff
 from registry.api.permissions import READS_REGISTRY, HasScope, Scopes
 from registry.api.schema import ServiceSerializer
 from registry.api.services_schema import NewServiceSerializer, ServiceListSerializer
@@ -125,21 +125,19 @@ class ServiceDetail(Patchable):
     )
     def patch(self, request: Request, pk: int) -> Response:
         caller, at = Caller.of(request), timezone.now()
-        readable = Service.objects.readable_by(caller.user, at=at).filter(pk=pk)
-        service = readable.first()
+        service = Service.objects.readable_by(caller.user, at=at).filter(pk=pk).first()
         if service is None:
             raise NotFound
         require_editor(caller.user, service, at=at)
         operations = body_of(request)
         with transaction.atomic():
-            service = readable.select_for_update(of=("self",), no_key=True).first()
-            if service is None:
-                raise NotFound
+            service = locked(service)
+            editor = editor_of(service, caller.user)
             document = {"service_name": service.service_name, "description": service.description or None}
             faults = Faults()
             members = read(NewServiceSerializer, patched(document, operations), faults=faults)
             faults.check()
-            change(service, _values(members), by=caller.user)
+            change(service, _values(members), by=editor)
         return Response(representations.service(service, links=Links.of(request)))
 
 

@@ -3,10 +3,12 @@
 from typing import Any, ClassVar, cast
 
 import django_filters  # type: ignore[import-untyped]
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,6 +19,7 @@ from registry.api.people_access import (
     READS_PEOPLE,
     WRITES_PEOPLE,
     YesNoFilter,
+    as_it_was,
     not_administered,
     not_allowed,
     taken,
@@ -25,6 +28,7 @@ from registry.api.people_access import (
 from registry.api.people_schema import NewUserSerializer
 from registry.api.permissions import HasScope, Scopes
 from registry.api.schema import UserSerializer
+from registry.granting import Gone, locked
 from registry.models import User
 from registry.querysets import UserQuerySet
 from rest import paging
@@ -182,13 +186,16 @@ class UserDetail(Patchable):
         links = Links.of(request)
         if not enrolling.changeable(person, by=caller.user, at=at):
             raise not_administered()
-        faults = Faults()
-        found = _read(patched(representations.user(person, links=links), body_of(request)), faults=faults)
-        if "enabled" not in found and not faults.names("enabled"):
-            faults.malformed_at("required", _("Il campo è obbligatorio."), "enabled")
-        faults.check()
+        operations = body_of(request)
         try:
-            changed = enrolling.change(person, _fields(found), by=caller.user, at=at)
+            with transaction.atomic():
+                # As they are now: who was disabled a moment ago stays so, whatever is changed here.
+                _caller, person = locked(caller.user, person)
+                faults = Faults()
+                found = _changes(representations.user(person, links=links), operations, faults=faults)
+                changed = enrolling.change(person, found, by=caller.user, at=timezone.now())
+        except Gone:
+            raise NotFound from None
         except enrolling.NotAllowed as refused:
             raise _not_changeable(refused.fields) from None
         except enrolling.DisablingOneself:
@@ -201,10 +208,18 @@ class UserDetail(Patchable):
 
 
 def _read(body: Any, *, faults: Faults) -> dict[str, Any]:
-    found = read(NewUserSerializer, body, faults=faults)
-    if "principal" in found:
-        found["principal"] = enrolling.normal(found["principal"])
-    return found
+    return read(NewUserSerializer, body, faults=faults)
+
+
+def _changes(before: dict[str, Any], operations: Any, *, faults: Faults) -> dict[str, Any]:
+    """The fields that the patch gives another value, checked. What it leaves as it was is not its fault."""
+    after = patched(before, operations)
+    found = _read(after, faults=faults)
+    if "enabled" not in found and not faults.names("enabled"):
+        faults.malformed_at("required", _("Il campo è obbligatorio."), "enabled")
+    kept = as_it_was(before, after, faults=faults)
+    faults.check()
+    return {field: value for field, value in _fields(found).items() if _MEMBERS[field] not in kept}
 
 
 def _fields(found: dict[str, Any]) -> dict[str, Any]:

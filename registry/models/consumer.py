@@ -88,6 +88,10 @@ class ConsumerKey(models.Model):
     expires_at = models.DateTimeField(_("scade il"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revocata il"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("ultimo uso"), null=True, editable=False)
+    # Whoever saw the key when it was made, and may have it still. None for those of before this was written down.
+    issued_by = models.ForeignKey(
+        User, models.PROTECT, null=True, editable=False, related_name="+", verbose_name=_("emessa da")
+    )
 
     objects = ConsumerKeyQuerySet.as_manager()
 
@@ -106,15 +110,21 @@ class ConsumerKey(models.Model):
         *,
         scopes: list[str],
         expires_at: datetime | None = None,
+        by: User | None = None,
         key: str | None = None,
     ) -> tuple["ConsumerKey", str]:
         """Make a key for this consumer; the second value is the key itself, shown once and never stored.
 
-        `key` is given only by the demo, which shows the same keys at every start.
+        `by` is who gets to see it. `key` is given only by the demo, which shows the same keys at every start.
         """
         check_scopes(scopes)
         clear = key or KEY_START + secrets.token_urlsafe(32)
         row = cls.objects.create(
-            consumer=consumer, prefix=clear[:12], digest=digest_of(clear), scopes=scopes, expires_at=expires_at
+            consumer=consumer,
+            prefix=clear[:12],
+            digest=digest_of(clear),
+            scopes=scopes,
+            expires_at=expires_at,
+            issued_by=by,
         )
         return row, clear

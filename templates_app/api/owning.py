@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from registry.models import Organization, User
@@ -11,6 +12,9 @@ from rest.problems import Problem
 from rest.writing import Faults
 from templates_app.models import Placeholder, Template
 from templates_app.rights import Lack, lack_for, lack_for_placeholder, lack_for_template, writable_enti
+
+# What a person may do by themselves; the rest is in their grants.
+_RIGHTS = ("is_active", "is_staff")
 
 _DETAILS: dict[Lack, Text] = {
     Lack.STAFF: _("I modelli e i segnaposto condivisi fra gli enti li scrive solo il personale della piattaforma."),
@@ -54,6 +58,18 @@ def require_writable(target: Template | Placeholder, *, user: User, at: datetime
         _require_no(lack_for_template(user, target, at=at))
     else:
         _require_no(lack_for_placeholder(user, target, at=at))
+
+
+def require_still_writable(target: Template | Placeholder, *, user: User) -> None:
+    """The same, asked again by whoever has waited for a turn: what was withdrawn meanwhile is a right no more. Raises Problem 403."""
+    user.refresh_from_db(fields=_RIGHTS)
+    require_writable(target, user=user, at=timezone.now())
+
+
+def require_still_owner(organization_id: int | None, *, user: User) -> None:
+    """Likewise of what is new, and what `owner_of_new` answered. Raises Problem 403."""
+    user.refresh_from_db(fields=_RIGHTS)
+    _require_no(lack_for(user, organization_id=organization_id, at=timezone.now()))
 
 
 def _require_no(lack: Lack | None) -> None:

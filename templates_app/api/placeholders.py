@@ -19,7 +19,7 @@ from rest.views import Resource
 from rest.writing import Faults, read
 from templates_app import writing
 from templates_app.api import listing, refusing, representations
-from templates_app.api.owning import owner_of_new, require_writable
+from templates_app.api.owning import owner_of_new, require_still_owner, require_still_writable, require_writable
 from templates_app.api.schema import NewPlaceholderSerializer, PlaceholderListSerializer, PlaceholderSerializer
 from templates_app.findings import Severity
 from templates_app.linting import check_declaration
@@ -90,7 +90,9 @@ class Placeholders(Resource):
                 asked.get("organization_id"), user=caller.user, at=at, faults=faults
             )
         faults.check()
-        writing.create_placeholder(placeholder, by=caller.user)
+        with turn():
+            require_still_owner(placeholder.organization_id, user=caller.user)
+            writing.create_placeholder(placeholder, by=caller.user)
         shown = representations.placeholder(placeholder, links=Links.of(request))
         return Response(shown, status=201, headers={"Location": shown["_links"]["self"]["href"]})
 
@@ -141,6 +143,7 @@ class PlaceholderDetail(Patchable):
         operations = body_of(request)
         with turn():
             placeholder = visible(pk, user=caller.user)
+            require_still_writable(placeholder, user=caller.user)
             faults = Faults()
             asked = read(
                 NewPlaceholderSerializer,

@@ -6,7 +6,7 @@ from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from rest.fields import IdentifierField, TextField, WholeNumberField, WordField, YesNoField
+from rest.fields import IdentifierField, ManyField, TextField, WholeNumberField, WordField, YesNoField
 from rest.schema import LinkSerializer, list_of
 from templates_app.linting import MAX_BODY, MAX_SUBJECT
 from templates_app.patterns import MAX_PATTERN
@@ -72,7 +72,7 @@ class NewPlaceholderSerializer(serializers.Serializer[Any]):
         trim_whitespace=False,
         help_text="A regular expression that the whole value must match; of `string` only.",
     )
-    choices = serializers.ListField(
+    choices = ManyField(
         child=_text(max_length=255),
         required=False,
         allow_null=True,
@@ -196,7 +196,7 @@ class TemplatePlaceholdersSerializer(serializers.Serializer[Any]):
 class NewTemplatePlaceholdersSerializer(serializers.Serializer[Any]):
     """The body of PUT: all of them, in place of those that are there."""
 
-    items = serializers.ListField(
+    items = ManyField(
         child=TemplatePlaceholderItemSerializer(),
         max_length=MAX_USES,
         error_messages={

@@ -30,7 +30,7 @@ from rest.views import Resource
 from rest.writing import Faults, read
 from templates_app import writing
 from templates_app.api import representations
-from templates_app.api.owning import require_writable
+from templates_app.api.owning import require_still_writable, require_writable
 from templates_app.api.representations import EMBEDDABLE
 from templates_app.api.schema import (
     MAX_USES,
@@ -124,6 +124,7 @@ class TemplatePlaceholders(Resource):
         new = Use(placeholder, mandatory=asked["mandatory"], position=asked["position"])
         with turn():
             template = _with_text(pk, user=caller.user)
+            require_still_writable(template, user=caller.user)
             uses = uses_of(template.newest_version)
             _check_free(uses, new)
             _set(template, [*uses, new], by=caller.user, at=at, culprit={new: ("/placeholder_id", "query")})
@@ -172,6 +173,7 @@ class TemplatePlaceholders(Resource):
         faults.check()
         with turn():
             template = _with_text(pk, user=caller.user)
+            require_still_writable(template, user=caller.user)
             culprit: Culprit = {
                 use: (pointer("items", index, "placeholder_id"), "body") for index, use in enumerate(uses)
             }
@@ -207,6 +209,7 @@ class TemplatePlaceholderDetail(Resource):
         require_writable(visible(template_id, user=caller.user), user=caller.user, at=at)
         with turn():
             template = visible(template_id, user=caller.user)
+            require_still_writable(template, user=caller.user)
             uses = uses_of(template.newest_version)
             gone = next((use for use in uses if use.placeholder.pk == placeholder_id), None)
             if gone is None:

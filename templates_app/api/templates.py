@@ -19,7 +19,7 @@ from rest.views import Resource
 from rest.writing import Faults, read
 from templates_app import writing
 from templates_app.api import listing, refusing, representations
-from templates_app.api.owning import owner_of_new, require_writable
+from templates_app.api.owning import owner_of_new, require_still_owner, require_still_writable, require_writable
 from templates_app.api.schema import CheckedTemplateSerializer, NewTemplateSerializer, TemplateListSerializer
 from templates_app.models import Template
 from templates_app.publishing import Text, Use, refusals, uses_of
@@ -92,14 +92,16 @@ class Templates(Resource):
         if not faults.malformed:
             organization_id = owner_of_new(asked.get("organization_id"), user=caller.user, at=at, faults=faults)
         faults.check()
-        template = writing.create_template(
-            organization_id=organization_id,
-            name=asked["name"],
-            description=asked.get("description") or "",
-            text=_text(asked),
-            by=caller.user,
-            at=at,
-        )
+        with turn():
+            require_still_owner(organization_id, user=caller.user)
+            template = writing.create_template(
+                organization_id=organization_id,
+                name=asked["name"],
+                description=asked.get("description") or "",
+                text=_text(asked),
+                by=caller.user,
+                at=at,
+            )
         shown = representations.checked_template(template, links=Links.of(request))
         return Response(shown, status=201, headers={"Location": shown["_links"]["self"]["href"]})
 
@@ -150,6 +152,7 @@ class TemplateDetail(Patchable):
         operations = body_of(request)
         with turn():
             template = visible(pk, user=caller.user)
+            require_still_writable(template, user=caller.user)
             faults = Faults()
             asked = read(
                 NewTemplateSerializer,

@@ -25,9 +25,8 @@ class Migration(migrations.Migration):
             name="declarations",
             field=models.JSONField(
                 blank=True,
-                db_default=models.Value([], models.JSONField()),
-                default=list,
                 editable=False,
+                null=True,
                 verbose_name="dichiarazioni dei segnaposto",
             ),
         ),

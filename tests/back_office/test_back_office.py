@@ -76,6 +76,8 @@ class TestConsumerKeys:
         found = re.search(r"<code>(giop_[^<]+)</code>", answer.content.decode())
         assert found is not None
         assert all(found.group(1) not in cookie.value for cookie in staff.cookies.values())
+        issued = ConsumerKey.objects.get(digest=digest_of(found.group(1)))
+        assert issued.issued_by == User.objects.get(is_superuser=True)
         return found.group(1)
 
     def test_a_new_one_is_shown_once_and_only_its_digest_is_kept(self, staff: Client, consumer: Consumer) -> None:

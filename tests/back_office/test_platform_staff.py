@@ -143,6 +143,32 @@ class TestRanks:
         assert Consumer.objects.count() == 1
 
 
+class TestSecrets:
+    """A filter in an address would tell, sign after sign, how a secret begins."""
+
+    @pytest.mark.parametrize(
+        ("model", "lookup"),
+        [
+            ("messaging_ioservice", "primary_key__startswith"),
+            ("messaging_ioservice", "secondary_key"),
+            ("messaging_serviceinstance", "io_service__primary_key__startswith"),
+            ("registry_consumerkey", "digest__startswith"),
+            ("registry_consumerkey", "consumer__user__password__startswith"),
+            ("registry_consumer", "keys__digest__startswith"),
+            ("registry_user", "password__startswith"),
+        ],
+    )
+    def test_are_no_filters(self, staff: Client, model: str, lookup: str) -> None:
+        assert staff.get(f"{address(model, 'changelist')}?{lookup}=a").status_code == 400
+
+    def test_leave_the_other_filters(self, staff: Client) -> None:
+        for model, lookup in (
+            ("registry_consumerkey", "consumer__id__exact=1"),
+            ("registry_user", "is_active__exact=1"),
+        ):
+            assert staff.get(f"{address(model, 'changelist')}?{lookup}").status_code == 200
+
+
 class TestLogos:
     def save(self, staff: Client, service: Service, **changed: object) -> int:
         typed = {"service_name": service.service_name, "description": "", **changed}

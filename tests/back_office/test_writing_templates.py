@@ -57,7 +57,6 @@ class TestPlaceholders:
         "changed",
         [
             {"pattern": "(a"},
-            {"pattern": "[0-9]+"},
             {"name": "due_date"},
             {"name": "con spazio"},
             {"type": "choice"},

@@ -1,7 +1,9 @@
 """Nobody gives more than they hold, and nobody takes what is not theirs to take."""
 
+import json
+import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +15,7 @@ from registry import enrolling, granting
 from registry.auditing import note
 from registry.granting import ForStaffAlone, Gone, HasPrograms, NotYours, Pair, Wanted
 from registry.models import ConsumerKey, Grant, Organization, Role, Service, User
+from registry.querysets import administered_areas
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -327,9 +330,10 @@ class TestPrograms:
 
     @pytest.fixture
     def shared(self, person: User, other_ente: Organization, service: Service) -> User:
-        """Somebody of another ente, with a program there."""
+        """Somebody of another ente, with a program there, whose key was issued by who administers that."""
         factories.grant(person, Role.SENDER, organizations=(other_ente,), services=(service,))
-        factories.consumer_key(factories.consumer(user=person))
+        there = administrator_of((other_ente,), (service,))
+        factories.consumer_key(factories.consumer(user=person), by=there)
         return person
 
     def test_of_others_would_get_the_right_too(
@@ -353,13 +357,65 @@ class TestPrograms:
         with pytest.raises(HasPrograms):
             granting.grant(shared, wanted((ente,), (service,)), by=administrator, at=AT)
 
-    def test_are_no_obstacle_where_the_giver_administers_everything(
-        self, administrator: User, person: User, ente: Organization, service: Service
+    def test_whose_key_another_issued_get_no_more_than_that_one_administers(
+        self, administrator: User, person: User, ente: Organization, service: Service, other_service: Service
+    ) -> None:
+        """However much the giver administers: the key is not theirs."""
+        factories.grant(person, Role.VIEWER, organizations=(ente,), services=(service,))
+        factories.consumer_key(factories.consumer(user=person), by=administrator)
+        giver = administrator_of((ente,), (service, other_service))
+        with pytest.raises(HasPrograms):
+            granting.grant(person, wanted((ente,), (other_service,)), by=giver, at=AT)
+        assert grants_of(person) == 1
+        granting.grant(person, wanted((ente,), (service,)), by=giver, at=AT)
+        assert grants_of(person) == 2
+
+    @pytest.mark.parametrize("issuer", ["the giver", "staff", "nobody known"])
+    def test_are_no_obstacle_where_their_keys_are_the_givers_or_staffs(
+        self, issuer: str, person: User, staff: User, ente: Organization, service: Service, other_service: Service
     ) -> None:
         factories.grant(person, Role.VIEWER, organizations=(ente,), services=(service,))
-        factories.consumer_key(factories.consumer(user=person))
-        granting.grant(person, wanted((ente,), (service,)), by=administrator, at=AT)
+        giver = administrator_of((ente,), (service, other_service))
+        by = {"the giver": giver, "staff": staff, "nobody known": None}[issuer]
+        factories.consumer_key(factories.consumer(user=person), by=by)
+        granting.grant(person, wanted((ente,), (other_service,)), by=giver, at=AT)
         assert grants_of(person) == 2
+
+    @pytest.mark.parametrize("end", ["dismissed", "without the right", "right expired"])
+    def test_whose_key_was_issued_by_who_administers_nothing_any_more_get_nothing(
+        self, end: str, administrator: User, person: User, ente: Organization, service: Service
+    ) -> None:
+        factories.grant(person, Role.VIEWER, organizations=(ente,), services=(service,))
+        former = administrator_of((ente,), (service,))
+        factories.consumer_key(factories.consumer(user=person), by=former)
+        granting.grant(person, wanted((ente,), (service,)), by=administrator, at=AT)
+        match end:
+            case "dismissed":
+                User.objects.filter(pk=former.pk).update(is_active=False)
+            case "without the right":
+                former.grants.all().delete()
+            case _:
+                former.grants.update(expires_at=AT)
+        with pytest.raises(HasPrograms):
+            granting.grant(person, wanted((ente,), (service,)), by=administrator, at=AT)
+
+    def test_whose_key_was_issued_by_staff_dismissed_since_get_nothing(
+        self, administrator: User, staff: User, person: User, ente: Organization, service: Service
+    ) -> None:
+        factories.grant(person, Role.VIEWER, organizations=(ente,), services=(service,))
+        factories.consumer_key(factories.consumer(user=person), by=staff)
+        User.objects.filter(pk=staff.pk).update(is_active=False)
+        with pytest.raises(HasPrograms):
+            granting.grant(person, wanted((ente,), (service,)), by=administrator, at=AT)
+
+    def test_of_the_giver_themselves_are_weighed_like_those_of_others(
+        self, administrator: User, ente: Organization, service: Service, other_service: Service
+    ) -> None:
+        giver = administrator_of((ente,), (service, other_service))
+        factories.consumer_key(factories.consumer(user=giver), by=administrator)
+        with pytest.raises(HasPrograms):
+            granting.grant(giver, wanted((ente,), (other_service,)), by=giver, at=AT)
+        assert grants_of(giver) == 1
 
     def test_are_no_obstacle_to_giving_less(
         self, administrator: User, shared: User, ente: Organization, service: Service
@@ -495,6 +551,90 @@ class TestWhoAdministersWhom:
             former.save()
             assert not granting.administers(former, made, at=AT)
             assert not User.objects.visible_to(former, at=AT).exists()
+
+
+class TestWhatAdministeringCosts:
+    """A grant of many enti and services is looked at ente by ente and service by service, never pair by pair."""
+
+    @staticmethod
+    def rows_read(number: int) -> int:
+        """By the database, to tell whom an administrator of this many enti and services administers."""
+        enti = tuple(factories.organization() for _number in range(number))
+        services = tuple(factories.service() for _number in range(number))
+        # Two rights, so that none of them alone covers what the people hold.
+        giver = administrator_of(enti, services[: number // 2])
+        factories.grant(giver, Role.ADMINISTRATOR, organizations=enti, services=services[number // 2 :])
+        people = [factories.user() for _number in range(3)]
+        for person in people:
+            factories.grant(person, Role.VIEWER, organizations=enti, services=services)
+        asked = User.objects.administered_by(giver, at=AT).filter(pk__in=[person.pk for person in people])
+        assert asked.count() == 3
+        plan = json.loads(asked.explain(format="json", analyze=True))[0]["Plan"]
+        return sum(
+            (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+            for node in nodes_of(plan)
+        )
+
+    @pytest.mark.postgresql
+    def test_grows_with_the_enti_and_services_not_with_their_pairs(self) -> None:
+        few, many = self.rows_read(10), self.rows_read(80)
+        # Eight times the enti and services are sixty-four times the pairs.
+        assert many < 16 * few
+
+    @pytest.mark.parametrize("number", [1, 30])
+    def test_takes_three_questions_whatever_they_hold(
+        self, number: int, person: User, django_assert_num_queries: Any
+    ) -> None:
+        enti = tuple(factories.organization() for _number in range(number))
+        services = tuple(factories.service() for _number in range(number))
+        giver = administrator_of(enti, services)
+        for _time in range(number):
+            factories.grant(giver, Role.ADMINISTRATOR, organizations=enti, services=services)
+        factories.grant(person, Role.VIEWER, organizations=enti, services=services)
+        with django_assert_num_queries(3):
+            assert granting.administers(giver, person, at=AT)
+
+    def test_enti_with_the_same_services_are_one_area(self) -> None:
+        giver, services = factories.user(), (factories.service(), factories.service())
+        for _number in range(10):
+            factories.grant(giver, Role.ADMINISTRATOR, organizations=(factories.organization(),), services=services)
+        elsewhere, here = administered_areas(giver, at=AT)
+        assert (elsewhere.organizations, elsewhere.grants) == (None, frozenset())
+        assert len(here.organizations or ()) == 10
+
+    def test_decides_as_pair_by_pair_would(self) -> None:
+        """Two hundred times at random, over three enti, three services and "all"."""
+        chance = random.Random(7)
+        enti = [factories.organization() for _number in range(3)]
+        services = [factories.service() for _number in range(3)]
+
+        def some_grant(to: User, role: Role) -> set[tuple[int, int]]:
+            whole, every = chance.random() < 0.15, chance.random() < 0.15
+            held = factories.grant(
+                to,
+                role,
+                # What "all" was chosen over stays in the tables, and means nothing.
+                organizations=tuple(chance.sample(enti, chance.randint(0, 3))),
+                services=tuple(chance.sample(services, chance.randint(0, 3))),
+                all_organizations=whole,
+                all_services=every,
+            )
+            # 0 stands for those that do not exist yet.
+            first = {0, *(row.pk for row in enti)} if whole else {row.pk for row in held.organizations.all()}
+            second = {0, *(row.pk for row in services)} if every else {row.pk for row in held.services.all()}
+            return {(one, other) for one in first for other in second}
+
+        for _time in range(200):
+            giver, person = factories.user(), factories.user()
+            mine = set().union(*(some_grant(giver, Role.ADMINISTRATOR) for _number in range(chance.randint(1, 3))))
+            held = set().union(*(some_grant(person, Role.VIEWER) for _number in range(chance.randint(1, 2))))
+            assert granting.administers(giver, person, at=AT) == bool(mine and held and held <= mine)
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes_of(part)
 
 
 class TestHistory:

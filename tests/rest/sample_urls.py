@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, re_path
 from rest_framework import exceptions, serializers
@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from rest import handlers, urls
+from rest.errors import MAX_ERRORS, ErrorItem
 from rest.hal import Links
 from rest.problems import Problem
 from rest.views import Resource
@@ -66,6 +67,24 @@ def failing(error: Exception) -> Any:
     return Failing.as_view()
 
 
+class OfTheDriver(Exception):
+    """As psycopg's: it has the code of PostgreSQL."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(f"about {SECRET}")
+        self.sqlstate = sqlstate
+
+
+def ended(sqlstate: str) -> InternalError:
+    error = InternalError(f"about {SECRET}")
+    error.__cause__ = OfTheDriver(sqlstate)
+    return error
+
+
+def faulty(count: int) -> Problem:
+    return Problem(422, code="impossible", errors=[ErrorItem("x", f"/{index}", "No.") for index in range(count)])
+
+
 def elsewhere(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return HttpResponse("a page", status=404)
 
@@ -77,6 +96,8 @@ API = [
     path("problem", failing(Problem(409, code="taken", detail="Occupato."))),
     path("crash", failing(RuntimeError(f"about {SECRET}"))),
     path("database", failing(OperationalError(f"about {SECRET}"))),
+    *(path(f"ended/{sqlstate}", failing(ended(sqlstate))) for sqlstate in ("25P02", "25P03", "25P04")),
+    *(path(f"faulty/{count}", failing(faulty(count))) for count in (MAX_ERRORS, MAX_ERRORS + 1)),
     path("throttled", failing(exceptions.Throttled(wait=7))),
     path("suspicious", failing(SuspiciousOperation("no"))),
     path("forbidden", failing(exceptions.PermissionDenied())),

@@ -1,5 +1,7 @@
 """Lists: GovIO's envelope, bounded counts, and a cursor beyond the offsets."""
 
+import base64
+import json
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -64,11 +66,24 @@ class TestRead:
         _asked, reader = ask(query)
         assert [error.pointer for error in reader.errors] == ["/" + query.partition("=")[0]]
 
+    def test_ignores_a_sort_where_there_is_one_order(self) -> None:
+        """GovIO's contract has no such parameter there, and its web application sends one all the same."""
+        reader = QueryReader(QueryDict("sort=name&sort_direction=asc"))
+        asked = paging.read(reader, model=Service, sorts={"service_name": "service_name"})
+        assert (asked.sort, reader.errors) == (paging.Sort("service_name", descending=False), [])
+
     @pytest.mark.parametrize(
         "cursor", ["x", "%00", "é", "W10", "bnVsbA", "WzEsMiwzLDQsNV0", "W1tbW1tbW1tb", "A" * 5000, "====", "W10==="]
     )
     def test_refuses_a_cursor_that_is_not_ours(self, cursor: str) -> None:
         _asked, reader = ask(f"cursor={cursor}")
+        assert [error.code for error in reader.errors] == ["invalid_cursor"]
+
+    @pytest.mark.parametrize("value", ["\0", "Anagrafe\0", "\ud800", "\udfff Anagrafe"])
+    def test_refuses_a_cursor_with_what_the_database_does_not_take(self, value: str) -> None:
+        content = json.dumps(["service_name", True, value, 1, 1])
+        cursor = base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
+        _asked, reader = ask(f"cursor={cursor}&sort=service_name")
         assert [error.code for error in reader.errors] == ["invalid_cursor"]
 
 

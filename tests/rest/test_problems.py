@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from rest.errors import MAX_ERRORS
 from rest.problems import MEDIA_TYPE
 from tests.rest.sample_urls import SECRET
 
@@ -51,6 +52,26 @@ class TestShape:
             ("invalid", "/items/1/b"),
         ]
 
+    def test_lists_so_many_errors_and_says_that_there_are_more(self, api: Client) -> None:
+        found = problem(api.get(f"/api/v1/faulty/{MAX_ERRORS}"), 422)
+        assert len(found["errors"]) == MAX_ERRORS
+        assert f"contiene {MAX_ERRORS} errori" in found["detail"]
+        more = problem(api.get(f"/api/v1/faulty/{MAX_ERRORS + 1}"), 422)
+        assert more["errors"] == found["errors"]
+        assert f"contiene più di {MAX_ERRORS} errori" in more["detail"]
+
+    def test_of_many_faults_of_a_validation_is_no_longer(self, api: Client) -> None:
+        body = {"name": "x", "items": [{"a": "x", "b": "y"}] * 100}
+        found = problem(api.post("/api/v1/validated", body, content_type="application/json"), 400)
+        assert [error["pointer"] for error in found["errors"][:3]] == ["/items/0/a", "/items/0/b", "/items/1/a"]
+        assert len(found["errors"]) == MAX_ERRORS
+
+    def test_of_many_faults_of_json_is_no_longer(self, api: Client) -> None:
+        body = b"[" + b",".join([b"NaN"] * 1_000) + b"]"
+        found = problem(api.generic("POST", "/api/v1/echo", body, content_type="application/json"), 400)
+        assert len(found["errors"]) == MAX_ERRORS
+        assert "più di" in found["detail"]
+
     def test_is_never_cached(self, api: Client) -> None:
         assert api.get("/api/v1/problem")["Cache-Control"] == "no-store"
 
@@ -91,6 +112,9 @@ class TestStatuses:
             "multipart/form-data; boundary=x",
             "application/xml",
             "application/json; charset=iso-8859-1",
+            "application/*",
+            "*/*",
+            "*/json",
             "nonsense",
         ],
     )
@@ -128,6 +152,15 @@ class TestStatuses:
         response = api.get("/api/v1/database")
         problem(response, 503)
         assert response["Retry-After"]
+
+    @pytest.mark.parametrize("sqlstate", ["25P03", "25P04"])
+    def test_503_when_the_database_ended_a_transaction_that_stood_still(self, api: Client, sqlstate: str) -> None:
+        response = api.get(f"/api/v1/ended/{sqlstate}")
+        problem(response, 503)
+        assert response["Retry-After"]
+
+    def test_500_when_the_database_complains_of_what_we_did(self, api: Client) -> None:
+        problem(api.get("/api/v1/ended/25P02"), 500)
 
 
 class TestUnexpected:

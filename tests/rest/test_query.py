@@ -55,6 +55,11 @@ class TestEveryKind:
         reader.integer("n", minimum=1, maximum=2)
         assert codes(reader) == [("repeated", "/n")]
 
+    @pytest.mark.parametrize("word", ["legal_name", "LEGALNAME", "legal-name", "legalName"])
+    def test_reads_choices_however_spelled(self, word: str) -> None:
+        reader = QueryReader(QueryDict(f"sort={word}"))
+        assert reader.choice("sort", choices={"legal_name": 1, "id": 2}, default=2) == 1
+
     def test_reads_choices_in_any_case_and_names_them_otherwise(self) -> None:
         reader = QueryReader(QueryDict("good=DESC&bad=up"))
         assert reader.choice("good", choices={"desc": True, "asc": False}, default=False) is True

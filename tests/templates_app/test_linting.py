@@ -161,6 +161,12 @@ class TestDeclaration:
     def test_finds(self, declaration: Declaration, code: str) -> None:
         assert [finding.code for finding in check_declaration(declaration)] == [code]
 
+    def test_an_example_that_is_no_value_is_doubtful_and_stops_nothing(self) -> None:
+        declaration = string("a", pattern="[0-9]+")
+        assert [finding.severity for finding in check_declaration(declaration)] == [Severity.WARNING]
+        findings = check_template(TemplateText(TITLE, BODY + " ${a}", (declaration,)))
+        assert [finding.code for finding in findings] == ["example_invalid"]
+
     def test_slow_looking_patterns_are_welcome_because_ours_cannot_be_slow(self) -> None:
         assert check_declaration(string("a", pattern="(A+)+")) == []
 

@@ -85,7 +85,7 @@ class TestDeclarations:
     def test_of_versions_that_were_there_before_are_filled_by_the_migration(self, cie: Placeholder) -> None:
         used, _warnings = publish(blank(), **vars_of(TEXT), uses=[Use(cie, mandatory=False)], by=None, at=AT)
         plain, _warnings = publish(blank(), **vars_of(PLAIN), uses=[], by=None, at=AT)
-        TemplateVersion.objects.update(declarations=[])
+        TemplateVersion.objects.update(declarations=None)
         import_module("templates_app.migrations.0004_declarations_of_versions").fill(apps, None)
         filled = TemplateVersion.objects.in_bulk()
         assert filled[used.pk].declarations == used.declarations != []
