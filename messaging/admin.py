@@ -79,10 +79,13 @@ class IOServiceForm(_IOServiceForm):
         return taxcode
 
     def save(self, commit: bool = True) -> IOService:  # noqa: FBT001, FBT002  (Django's signature)
-        for name in ("primary_key", "secondary_key"):
-            if clear := self.cleaned_data[f"new_{name}"]:
-                setattr(self.instance, name, Sealed.close(clear))
+        for name in self.columns_set():
+            setattr(self.instance, name, Sealed.close(self.cleaned_data[f"new_{name}"]))
         return super().save(commit)
+
+    def columns_set(self) -> set[str]:
+        """The keys that were typed."""
+        return {name for name in ("primary_key", "secondary_key") if self.cleaned_data[f"new_{name}"]}
 
 
 @admin.register(IOService)

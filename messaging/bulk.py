@@ -24,6 +24,7 @@ from messaging.composing import (
     Idempotency,
     InstanceDisabled,
     KeyReused,
+    MayNotSend,
     TemplateMissing,
     first_event,
     new_content,
@@ -74,6 +75,10 @@ class Outcome:
     errors: tuple[Finding, ...] = ()
 
 
+# Why nothing new is composed.
+Refusal = InstanceDisabled | TemplateMissing | MayNotSend
+
+
 class _Earlier(NamedTuple):
     """A request honoured before, and how far its message has come."""
 
@@ -84,15 +89,16 @@ class _Earlier(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _New:
-    """The rows of one item's message; they lack only its id."""
+    """The rows of one item's message; they lack only its id and the instant at which it got that."""
 
     index: int
     message: Message
     content: MessageContent
     key: IdempotencyKey
 
-    def take(self, number: int) -> None:
-        self.message.pk = self.content.message_id = self.key.message_id = number
+    def take(self, place: storing.Place) -> None:
+        self.message.pk = self.content.message_id = self.key.message_id = place.number
+        self.message.created_at = self.message.updated_at = self.key.created_at = place.at
 
 
 def compose_many(
@@ -103,14 +109,16 @@ def compose_many(
     amount_unit: str,
     at: datetime,
     consumer: Consumer | None = None,
+    may_send: bool = True,
 ) -> list[Outcome]:
     """Compose each item, parsed JSON with its own `idempotency_key`; the outcomes are in the order of the items.
 
     Items stand alone: what is wrong with one stops no other, and refused ones use up no key. Whether the message of a
-    replay may still be seen is the caller's to ask. Raises Contended; InstanceDisabled or TemplateMissing when nothing
-    can be composed, unless some item was accepted before: then the others alone are refused.
+    replay may still be seen is the caller's to ask. Without `may_send` what was accepted is told, and nothing is made.
+    Raises Contended; InstanceDisabled, TemplateMissing or MayNotSend when nothing can be composed, unless some item was
+    accepted before: then the others alone are refused.
     """
-    call = _Call(items, instance=instance, by=by, consumer=consumer, amount_unit=amount_unit, at=at)
+    call = _Call(items, instance=instance, by=by, consumer=consumer, amount_unit=amount_unit, at=at, may_send=may_send)
     return call.outcomes()
 
 
@@ -126,6 +134,7 @@ class _Call:
         consumer: Consumer | None,
         amount_unit: str,
         at: datetime,
+        may_send: bool,
     ) -> None:
         self._items = items
         self._instance = instance
@@ -133,6 +142,7 @@ class _Call:
         self._consumer = consumer
         self._amount_unit = amount_unit
         self._at = at
+        self._may_send = may_send
         # Key -> the item where it comes first.
         self._places: dict[uuid.UUID, int] = {}
         # Item -> its own key and hash, or what is wrong with its key.
@@ -142,6 +152,9 @@ class _Call:
     def outcomes(self) -> list[Outcome]:
         self._read_keys()
         earlier = self._look_up(self._places)
+        if not self._may_send:
+            # What other requests these keys served is not told to whom may make none.
+            earlier = {key: former for key, former in earlier.items() if self._is_the_same(key, former)}
         rules, refusal = self._rules()
         if refusal is not None and not earlier:
             raise refusal
@@ -185,8 +198,13 @@ class _Call:
         found = rows.values_list("key", "body_hash", "message_id", "message__delivery_state")
         return {key: _Earlier(body_hash, message_id, state) for key, body_hash, message_id, state in found}
 
-    def _rules(self) -> tuple[SendingRules | None, InstanceDisabled | TemplateMissing | None]:
+    def _is_the_same(self, key: uuid.UUID, former: _Earlier) -> bool:
+        return self._asked[self._places[key]].body_hash == former.body_hash
+
+    def _rules(self) -> tuple[SendingRules | None, Refusal | None]:
         """What to validate with, and why nothing new is composed, if so."""
+        if not self._may_send:
+            return None, MayNotSend()
         try:
             rules = rules_for(self._instance, amount_unit=self._amount_unit)
         except TemplateMissing as refusal:
@@ -258,9 +276,11 @@ def _repeated(first: int) -> str:
     }
 
 
-def _as_findings(refusal: InstanceDisabled | TemplateMissing | None) -> list[Finding]:
+def _as_findings(refusal: Refusal | None) -> list[Finding]:
     findings = Findings()
     match refusal:
+        case MayNotSend():
+            findings.impossible("permission_denied", "", str(refusal.cure))
         case InstanceDisabled():
             findings.impossible("service_instance_disabled", "", str(refusal.cure))
         case TemplateMissing():
@@ -282,8 +302,8 @@ def _store(new: Sequence[_New]) -> set[int]:
     """The ids of the messages stored: of those whose key was free."""
     rows = storing.rows()
     with transaction.atomic():
-        for each, number in zip(new, rows.numbers(Message, len(new)), strict=True):
-            each.take(number)
+        for each, place in zip(new, rows.numbers(Message, len(new)), strict=True):
+            each.take(place)
         free = rows.claim(sorted((each.key for each in new), key=lambda row: row.key))
         mine = [each for each in new if each.message.pk in free]
         if mine:

@@ -41,6 +41,12 @@ class TemplateMissing(Exception):
     cure = _("Il modello di questo collegamento a IO non ha ancora una versione pubblicata.")
 
 
+class MayNotSend(Exception):
+    """Whoever asks may see the service instance and send nothing through it."""
+
+    cure = _("Il collegamento a IO è visibile, ma manca il ruolo Invio per il suo ente e servizio: chiedilo.")
+
+
 class KeyReused(Exception):
     """The idempotency key was used with another request."""
 
@@ -87,6 +93,13 @@ def check(data: object, *, instance: ServiceInstance, amount_unit: str, at: date
 def find_replay(key: uuid.UUID, *, by: User, consumer: Consumer | None) -> IdempotencyKey | None:
     """The earlier request of this principal with this key. Whether its message may still be seen is the caller's to ask."""
     return IdempotencyKey.objects.filter(of_principal(by, consumer), key=key).select_related("message").first()
+
+
+def find_same(asked: Idempotency, *, by: User, consumer: Consumer | None) -> Message | None:
+    """The message that this very request made before, for whom could not make it now. Whether they may still see it is the
+    caller's to ask."""
+    earlier = find_replay(asked.key, by=by, consumer=consumer)
+    return earlier.message if earlier is not None and earlier.body_hash == asked.body_hash else None
 
 
 def of_principal(by: User, consumer: Consumer | None) -> Q:
@@ -161,7 +174,10 @@ def _replay(earlier: IdempotencyKey, *, idempotency: Idempotency) -> Composed:
 def new_message(
     valid: ValidMessage, *, instance: ServiceInstance, by: User, consumer: Consumer | None, at: datetime
 ) -> Message:
-    """The row to store, one of many or the only one: `scheduled`, or `pending_approval` where a rule asks for it."""
+    """The row to store, one of many or the only one: `scheduled`, or `pending_approval` where a rule asks for it.
+
+    Its instants are the database's to say when it is stored, and so are those of what is stored with it.
+    """
     return Message(
         service_instance=instance,
         sender=by,

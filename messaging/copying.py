@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from messaging.composing import Composed, Idempotency, KeyReused, compose, find_replay
 from messaging.doubting import left_in_doubt
-from messaging.models import EventKind, Message, MessageContent
+from messaging.models import EventKind, Message, MessageContent, MessageEvent
 from messaging.moving import record
 from messaging.states import FINAL, Delivery
 from registry.models import AmountUnit, Consumer, User
@@ -33,6 +33,7 @@ class Obstacle(Enum):
     NOT_FINAL = "not_final"
     NEVER_COMPOSED = "never_composed"
     CONTENT_DELETED = "content_deleted"
+    ALREADY_RESENT = "already_resent"
     MAY_HAVE_ARRIVED = "may_have_arrived"
 
     @property
@@ -49,6 +50,10 @@ _CURES = {
     Obstacle.NOT_FINAL: _("Il suo invio non è concluso: attendi, oppure annullalo con /cancel finché non è partito."),
     Obstacle.NEVER_COMPOSED: _("È una bozza mai confermata: non c'è nulla da inviare di nuovo."),
     Obstacle.CONTENT_DELETED: _("Il suo contenuto è stato cancellato: componi un altro messaggio."),
+    Obstacle.ALREADY_RESENT: _(
+        "È già stato inviato di nuovo con un altro messaggio, in viaggio o arrivato: se va inviato lo stesso, ripeti la "
+        "richiesta con even_if_arrived true."
+    ),
     Obstacle.MAY_HAVE_ARRIVED: _(
         "Un suo invio rimase senza esito certo e il cittadino potrebbe averlo: se va inviato lo stesso, "
         "ripeti la richiesta con even_if_arrived true."
@@ -76,20 +81,22 @@ def resend(
 ) -> Composed:
     """A new message with what this one said, and a line in the history of each that names the other.
 
-    `original` is as read with everything; it stays as it is. The same request gives the message made the first time,
-    even after the content of the original was deleted. `even_if_arrived` is somebody's word that a double is acceptable.
+    `original` is as read with everything; it stays as it is, but for its state, read again. The same request gives the
+    message made the first time, even after the content of the original was deleted. `even_if_arrived` is somebody's word
+    that a double is acceptable.
     Raises KeyReused, NotResendable, ComposeRefused (its findings point into the stored values), InstanceDisabled,
     TemplateMissing.
     """
-    earlier = find_replay(idempotency.key, by=by, consumer=consumer)
-    if earlier is not None:
-        if earlier.body_hash != idempotency.body_hash:
-            raise KeyReused
-        return Composed(earlier.message, is_new=False)
-    obstacle = obstacle_to(original, even_if_arrived=even_if_arrived)
-    if obstacle is not None:
-        raise NotResendable(obstacle)
     with transaction.atomic():
+        _take_turns(original)
+        earlier = find_replay(idempotency.key, by=by, consumer=consumer)
+        if earlier is not None:
+            if earlier.body_hash != idempotency.body_hash:
+                raise KeyReused
+            return Composed(earlier.message, is_new=False)
+        obstacle = obstacle_to(original, even_if_arrived=even_if_arrived)
+        if obstacle is not None:
+            raise NotResendable(obstacle)
         composed = compose(
             as_asked(original, original.content, scheduled_at=scheduled_at),
             instance=original.service_instance,
@@ -106,8 +113,28 @@ def resend(
     return composed
 
 
+def _take_turns(original: Message) -> None:
+    """Wait for whoever sends again this message, or another one that says the same: they would not know of each other."""
+    first = min(_saying_the_same(original.pk))
+    locked = Message.objects.select_for_update(no_key=True).filter(pk__in={first, original.pk}).order_by("pk")
+    for pk, state, is_taken_as_arrived in locked.values_list("pk", "delivery_state", "is_taken_as_arrived"):
+        if pk == original.pk:
+            original.delivery_state, original.is_taken_as_arrived = state, is_taken_as_arrived
+
+
+def _saying_the_same(message: int) -> set[int]:
+    """This message, what it was made from, and what was made from any of them. The first of all has the lowest id."""
+    found, unread = {message}, {message}
+    while unread:
+        facts = MessageEvent.objects.filter(message__in=unread, kind__in=[EventKind.COMPOSED, EventKind.RESENT_AS])
+        named = {data.get(word) for data in facts.values_list("data", flat=True) for word in (RESEND_OF, RESENT_AS)}
+        unread = {pk for pk in named if pk is not None} - found
+        found |= unread
+    return found
+
+
 def obstacle_to(original: Message, *, even_if_arrived: bool = False) -> Obstacle | None:
-    """Why this message cannot be sent again, if it cannot. Costs a query only where nothing else stands in the way."""
+    """Why this message cannot be sent again, if it cannot. Costs queries only where nothing else stands in the way."""
     match original.delivery:
         case Delivery.UNCERTAIN:
             return Obstacle.UNCERTAIN
@@ -125,9 +152,16 @@ def obstacle_to(original: Message, *, even_if_arrived: bool = False) -> Obstacle
         return Obstacle.NEVER_COMPOSED if content.draft_form is not None else Obstacle.CONTENT_DELETED
     if not original.taxcode:
         return Obstacle.CONTENT_DELETED
-    if not even_if_arrived and left_in_doubt([original.pk]):
-        return Obstacle.MAY_HAVE_ARRIVED
-    return None
+    return None if even_if_arrived else _another_that_may_arrive(original)
+
+
+def _another_that_may_arrive(original: Message) -> Obstacle | None:
+    """Of all the messages that say the same, one that is not known to have ended without arriving."""
+    same = _saying_the_same(original.pk)
+    ended = Message.objects.filter(delivery_state__in=FINAL - {Delivery.PROCESSED}, is_taken_as_arrived=False)
+    if Message.objects.filter(pk__in=same - {original.pk}).exclude(pk__in=ended.values("pk")).exists():
+        return Obstacle.ALREADY_RESENT
+    return Obstacle.MAY_HAVE_ARRIVED if left_in_doubt(same) else None
 
 
 def as_asked(original: Message, content: MessageContent, *, scheduled_at: datetime | None) -> dict[str, Any]:

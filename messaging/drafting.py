@@ -12,6 +12,7 @@ from messaging.deciding import has_prepared
 from messaging.models import EventKind, Message, MessageContent, ServiceInstance
 from messaging.moving import StateConflict, move, record
 from messaging.states import Delivery
+from messaging.storing import rows
 from messaging.validating import ValidMessage
 from messaging.waking import nudge_on_commit
 from registry.models import AmountUnit, User
@@ -34,20 +35,22 @@ def save_draft(
         raise TemplateMissing
     with transaction.atomic():
         if draft is None:
+            [place] = rows().numbers(Message, 1)
             draft = Message.objects.create(
+                pk=place.number,
                 service_instance=instance,
                 sender=by,
                 io_account_id=instance.io_service.io_account_id,
                 delivery_state=Delivery.DRAFT,
-                created_at=at,
-                updated_at=at,
+                created_at=place.at,
+                updated_at=place.at,
                 scheduled_at=at,
                 not_before=at,
             )
             MessageContent.objects.create(
                 message=draft, version=instance.template.current_version, draft_form=dict(form)
             )
-            record([draft.pk], kind=EventKind.DRAFTED, at=at, state=Delivery.DRAFT, by=by)
+            record([draft.pk], kind=EventKind.DRAFTED, at=place.at, state=Delivery.DRAFT, by=by)
             return draft
         changed = Message.objects.filter(pk=draft.pk, delivery_state=Delivery.DRAFT).update(
             service_instance=instance, io_account_id=instance.io_service.io_account_id, updated_at=at

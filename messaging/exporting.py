@@ -16,7 +16,7 @@ from django.db.models import BigIntegerField, OuterRef, QuerySet, Subquery
 from messaging.models import Message, ServiceInstance
 from messaging.querysets import MessageQuerySet
 
-# A message gets its id so much after its `created_at` at most, clocks that differ included.
+# `created_at` is the database's word on when a message got its id (`messaging.storing`): this is for a clock set back.
 _SLACK = timedelta(minutes=1)
 
 
@@ -67,9 +67,11 @@ class _Horizon:
 
     last_id: int
     storing_since: datetime | None
+    # Somebody stores messages, and since when is not ours to know.
+    is_hidden: bool
 
     def is_behind(self, row: Message) -> bool:
-        if row.pk > self.last_id:
+        if row.pk > self.last_id or self.is_hidden:
             return False
         # Older than whatever is being stored, it has a lower id.
         return self.storing_since is None or row.created_at < self.storing_since - _SLACK
@@ -84,15 +86,22 @@ def _horizon() -> _Horizon | None:
         cursor.execute(f"SELECT last_value FROM {sequence}")  # noqa: S608  (the database's own name for it)
         (last_id,) = cursor.fetchone()
         # Whoever takes a number from a sequence holds this lock on it, which stops nobody, to the end of the transaction.
+        # What another role of the database does has no state for us, and a prepared transaction no process; whereas a
+        # state without a beginning is of a transaction that ended since its lock was read.
         cursor.execute(
-            "SELECT min(activity.xact_start) FROM pg_locks AS held JOIN pg_stat_activity AS activity USING (pid)"
+            "SELECT min(activity.xact_start), coalesce(bool_or("
+            "  held.pid IS NULL"
+            "  OR activity.pid IS NOT NULL AND activity.xact_start IS NULL"
+            "  AND coalesce(activity.state, 'disabled') = 'disabled'"
+            " ), false)"
+            " FROM pg_locks AS held LEFT JOIN pg_stat_activity AS activity USING (pid)"
             " WHERE held.locktype = 'relation' AND held.relation = %s::regclass AND held.mode = 'RowExclusiveLock'"
             " AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            " AND held.pid <> pg_backend_pid()",
+            " AND held.pid IS DISTINCT FROM pg_backend_pid()",
             [sequence],
         )
-        (storing_since,) = cursor.fetchone()
-    return _Horizon(last_id, storing_since)
+        storing_since, is_hidden = cursor.fetchone()
+    return _Horizon(last_id, storing_since, is_hidden)
 
 
 @functools.cache

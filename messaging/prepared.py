@@ -53,7 +53,9 @@ class _Written(Generic[_Row]):
 class Prepared(Generic[_Row]):
     """`build` makes the queryset from the values, which it must use and nothing else: numbers and instants.
 
-    Its shape may not depend on them; `select_related` and annotations are understood, prefetching is not.
+    Its shape may not depend on them; `select_related` and annotations are understood, prefetching is not. Inside a
+    transaction the question is sent whole: a connection that never heard of the statement would fail all that is done
+    there, and not this question alone.
     """
 
     def __init__(self, build: Callable[..., "QuerySet[_Row]"]) -> None:
@@ -69,7 +71,7 @@ class Prepared(Generic[_Row]):
         for place, name in written.places.items():
             params[place] = _adapted(values[name])
         with connection.cursor() as cursor:
-            if connection.vendor == "postgresql":
+            if connection.vendor == "postgresql" and not connection.in_atomic_block:
                 self._execute(cursor, written, params)
             else:
                 cursor.execute(written.sql, params)

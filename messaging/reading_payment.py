@@ -86,7 +86,7 @@ def _notice_number(value: object, findings: Findings) -> str | None:
 
 def _payee(value: object, findings: Findings) -> str | None:
     pointer = "/payment/payee_taxcode"
-    number = None if value is None else _digits(value, pointer, findings)
+    number = None if value in (None, "") else _digits(value, pointer, findings)
     if number is None:
         return None
     if not ORGANIZATION_CODE.fullmatch(number):

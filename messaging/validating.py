@@ -100,7 +100,7 @@ def _message(data: dict[str, object], *, rules: SendingRules, at: datetime, find
     due_date = _moment(data.get("due_date"), "/due_date", findings)
     if due_date is not None:
         _check_due_date(due_date, rules=rules, payment=payment, scheduled_at=scheduled_at, at=at, findings=findings)
-    elif data.get("due_date") is None:
+    elif data.get("due_date") in (None, ""):
         _check_absent_due_date(rules=rules, payment=payment, findings=findings)
     facts_are_known = not findings.errors
     email = _email(data.get("email"), findings)
@@ -172,7 +172,8 @@ def _payment(value: object, *, rules: SendingRules, findings: Findings) -> Payme
 
 
 def _email(value: object, findings: Findings) -> str | None:
-    if value is None:
+    # Forms send an empty text for what was left empty.
+    if value is None or value == "":
         return None
     if not isinstance(value, str):
         findings.malformed("type", "/email", _("L'indirizzo e-mail è una stringa."))
@@ -185,7 +186,7 @@ def _email(value: object, findings: Findings) -> str | None:
 
 
 def _moment(value: object, pointer: str, findings: Findings) -> datetime | None:
-    if value is None:
+    if value is None or value == "":
         return None
     if not isinstance(value, str):
         findings.malformed("type", pointer, _('La data è una stringa ISO 8601, come "2026-12-31T23:59:00+01:00".'))

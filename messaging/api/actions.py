@@ -17,7 +17,15 @@ from messaging import copying, deciding, settling
 from messaging.api import representations
 from messaging.api.actions_schema import ARRIVED, CancelSerializer, ResendSerializer, SettleSerializer
 from messaging.api.schema import MessageSerializer
-from messaging.composing import Composed, ComposeRefused, Idempotency, InstanceDisabled, KeyReused, TemplateMissing
+from messaging.composing import (
+    Composed,
+    ComposeRefused,
+    Idempotency,
+    InstanceDisabled,
+    KeyReused,
+    TemplateMissing,
+    find_same,
+)
 from messaging.doubting import left_in_doubt
 from messaging.idempotency import canonical_hash
 from messaging.models import Message
@@ -54,7 +62,7 @@ def visible_message(pk: int, *, caller: Caller) -> Message:
 
 
 class Decision(Resource):
-    """What the three have in common: the right is asked before the body is looked at."""
+    """What the three have in common."""
 
     permission_classes = (HasScope,)
     scopes: ClassVar[Scopes] = {"POST": (Scope.MESSAGES_SEND,)}
@@ -170,7 +178,6 @@ class Resend(Decision):
     def post(self, request: Request, pk: int) -> Response:
         caller, at = Caller.of(request), timezone.now()
         original = visible_message(pk, caller=caller)
-        _require(caller, Action.SEND_MESSAGES, on=original)
         reader, faults = QueryReader(request.query_params), Faults()
         key = reader.uuid("idempotency_key", required=True)
         body = _body_or_nothing(request)
@@ -183,7 +190,11 @@ class Resend(Decision):
             service_instance_id=original.service_instance_id,
             amount_unit=caller.amount_unit,
         )
-        composed = _resent(original, asked, idempotency=Idempotency(key, digest), caller=caller, at=at)
+        idempotency = Idempotency(key, digest)
+        if can(caller.user, Action.SEND_MESSAGES, on=original):
+            composed = _resent(original, asked, idempotency=idempotency, caller=caller, at=at)
+        else:
+            composed = _resent_before(original, idempotency=idempotency, caller=caller)
         # A right withdrawn since the first time also hides the old answer.
         made = composed.message.pk
         message = _as_it_is(made) if composed.is_new else visible_message(made, caller=caller)
@@ -193,6 +204,15 @@ class Resend(Decision):
             status=201 if composed.is_new else 200,
             headers={"Location": shown["_links"]["self"]["href"]},
         )
+
+
+def _resent_before(original: Message, *, idempotency: Idempotency, caller: Caller) -> Composed:
+    """What this very request made while the caller might still send. Raises Problem 403 where it made nothing: told so of
+    what was accepted, a program would send it in another way."""
+    earlier = find_same(idempotency, by=caller.user, consumer=caller.consumer)
+    if earlier is None:
+        raise _not_allowed(Action.SEND_MESSAGES)
+    return Composed(earlier, is_new=False)
 
 
 def _resent(
@@ -232,11 +252,15 @@ def _impossible(code: str, cure: Text) -> Problem:
 def _require(caller: Caller, action: Action, *, on: Message) -> None:
     """Raises Problem 403 where the message is visible and this is not theirs to do."""
     if not can(caller.user, action, on=on):
-        detail = _(
-            "Il messaggio è visibile, ma manca il ruolo %(role)s per il suo ente e servizio: lo dà chi ne ha "
-            "l'Amministrazione."
-        )
-        raise Problem(403, code="permission_denied", detail=detail % {"role": _ROLES[action]})
+        raise _not_allowed(action)
+
+
+def _not_allowed(action: Action) -> Problem:
+    detail = _(
+        "Il messaggio è visibile, ma manca il ruolo %(role)s per il suo ente e servizio: lo dà chi ne ha "
+        "l'Amministrazione."
+    )
+    return Problem(403, code="permission_denied", detail=detail % {"role": _ROLES[action]})
 
 
 def _body_or_nothing(request: Request) -> Any:

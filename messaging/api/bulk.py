@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from messaging import bulk
 from messaging.api import posting
 from messaging.bulk import Outcome, Result
-from messaging.composing import InstanceDisabled, TemplateMissing
+from messaging.composing import InstanceDisabled, MayNotSend, TemplateMissing
 from messaging.models import Message
 from messaging.states import API_STATUS
 from registry.api.callers import Caller
@@ -42,17 +42,23 @@ def post(
     read_body: Callable[[], Any], *, reader: QueryReader, caller: Caller, links: Links, at: datetime
 ) -> list[dict[str, Any]]:
     """What became of each item, in their order. Raises Problem where the request as a whole is refused."""
-    pk = reader.integer("service_instance", minimum=1, maximum=MAX_ID, required=True)
+    pk = reader.integer("service_instance", minimum=0, maximum=MAX_ID, required=True)
     items = _items(read_body, reader=reader)
     instance, may_send = posting.instance_for(pk, caller=caller, at=at)
     if instance is None:
         raise Problem(422, code="impossible", errors=[posting.UNKNOWN])
-    if not may_send:
-        raise posting.not_allowed()
     try:
         outcomes = bulk.compose_many(
-            items, instance=instance, by=caller.user, consumer=caller.consumer, amount_unit=caller.amount_unit, at=at
+            items,
+            instance=instance,
+            by=caller.user,
+            consumer=caller.consumer,
+            amount_unit=caller.amount_unit,
+            at=at,
+            may_send=may_send,
         )
+    except MayNotSend:
+        raise posting.not_allowed() from None
     except InstanceDisabled:
         raise Problem(422, code="impossible", errors=[posting.DISABLED]) from None
     except TemplateMissing:

@@ -9,6 +9,7 @@ from messaging.api.schema import Fields, NewMessageSerializer
 from messaging.bulk import Result
 from messaging.states import API_STATUS
 from registry.api.schema import SelfLinkSerializer
+from rest.fields import ManyField
 from rest.schema import ErrorItemSerializer
 
 
@@ -17,7 +18,7 @@ class NewBulkItemSerializer(NewMessageSerializer):
 
 
 class NewBulkSerializer(serializers.Serializer[Any]):
-    items = serializers.ListField(child=NewBulkItemSerializer(), min_length=1, max_length=MAX_ITEMS)
+    items = ManyField(child=NewBulkItemSerializer(), min_length=1, max_length=MAX_ITEMS)
 
 
 class BulkItemSerializer(serializers.Serializer[Any]):

@@ -35,7 +35,9 @@ class MessagesInBulk(Resource):
             "answer tells in order what became of it. Repeating the request makes nothing twice. Messages sent in bulk "
             "leave after those sent one by one."
         ),
-        parameters=[OpenApiParameter("service_instance", {"type": "integer", "minimum": 1}, required=True)],
+        parameters=[
+            OpenApiParameter("service_instance", {"type": "integer", "minimum": 0, "examples": [1]}, required=True)
+        ],
         request={"application/json": NewBulkSerializer},
         responses={
             **answers(BulkSerializer, 200, description="What became of each item, in their order."),
@@ -52,14 +54,14 @@ class MessagesInBulk(Resource):
                             "taxcode": "RSSMRA80A01H501U",
                             "payment": {"amount": 62.12, "notice_number": "300012548634478225"},
                             "due_date": "2027-07-07T10:00:00+02:00",
-                            "placeholders": [{"name": "cie", "value": "CA00000AA"}],
+                            "placeholders": [{"name": "cie", "value": "CA000000AA"}],
                         },
                         {
                             "idempotency_key": "5d1f8c62-6a0e-4a37-8f6b-2f4e5a1f7c02",
                             "taxcode": "VRDLGU75B02F205A",
                             "payment": {"amount": 62.12, "notice_number": "300012548634478326"},
                             "due_date": "2027-07-07T10:00:00+02:00",
-                            "placeholders": [{"name": "cie", "value": "CA00001AA"}],
+                            "placeholders": [{"name": "cie", "value": "CA000001AA"}],
                         },
                     ]
                 },

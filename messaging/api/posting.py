@@ -43,7 +43,7 @@ class SendingParameters:
     @classmethod
     def read(cls, reader: QueryReader) -> "SendingParameters":
         return cls(
-            service_instance=reader.integer("service_instance", minimum=1, maximum=MAX_ID, required=True),
+            service_instance=reader.integer("service_instance", minimum=0, maximum=MAX_ID, required=True),
             idempotency_key=reader.uuid("idempotency_key", required=True),
         )
 
@@ -58,9 +58,16 @@ def post(read_body: Callable[[], Any], *, reader: QueryReader, caller: Caller, a
             raise
         raise Problem(400, code="invalid", errors=[*reader.errors, *problem.errors]) from None
     instance, may_send = instance_for(asked.service_instance, caller=caller, at=at)
-    if instance is None or asked.idempotency_key is None or not may_send:
+    if instance is None or asked.idempotency_key is None:
         raise _refusal(body, instance=instance, may_send=may_send, reader=reader, caller=caller, at=at)
     digest = canonical_hash(body, service_instance_id=instance.pk, amount_unit=caller.amount_unit)
+    idempotency = Idempotency(asked.idempotency_key, digest)
+    if not may_send:
+        # Told that they may not, a program whose message was accepted would send it in another way.
+        earlier = composing.find_same(idempotency, by=caller.user, consumer=caller.consumer)
+        if earlier is None or reader.errors:
+            raise _refusal(body, instance=instance, may_send=False, reader=reader, caller=caller, at=at)
+        return Composed(_still_visible(earlier, caller=caller, at=at), is_new=False)
     try:
         composed = composing.compose(
             body,
@@ -69,7 +76,7 @@ def post(read_body: Callable[[], Any], *, reader: QueryReader, caller: Caller, a
             consumer=caller.consumer,
             amount_unit=caller.amount_unit,
             at=at,
-            idempotency=Idempotency(asked.idempotency_key, digest),
+            idempotency=idempotency,
         )
     except composing.ComposeRefused as refused:
         raise _problem(refused.verdict.errors) from None
@@ -121,8 +128,7 @@ def _refusal(
 
 
 def not_allowed() -> Problem:
-    detail = _("Il collegamento a IO è visibile, ma manca il ruolo Invio per il suo ente e servizio: chiedilo.")
-    return Problem(403, code="permission_denied", detail=detail)
+    return Problem(403, code="permission_denied", detail=composing.MayNotSend.cure)
 
 
 def _findings(body: Any, *, instance: ServiceInstance | None, caller: Caller, at: datetime) -> list[Finding]:

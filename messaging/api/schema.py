@@ -6,9 +6,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from io_client.payloads import AMOUNT, FISCAL_CODE, NOTICE_NUMBER, ORGANIZATION_CODE
+from messaging.reading_placeholders import MAX_PLACEHOLDERS
 from messaging.states import API_STATUS, Delivery
 from registry.api.schema import OrganizationSerializer, ServiceSerializer, UserSerializer
 from registry.models import AmountUnit
+from rest.fields import ManyField
 from rest.schema import LinkSerializer, list_of
 from templates_app.api.schema import TemplateSerializer
 
@@ -69,7 +71,9 @@ class NewMessageSerializer(serializers.Serializer[Any]):
     due_date = serializers.DateTimeField(
         required=False, allow_null=True, help_text="With an offset. Required where the template has one."
     )
-    placeholders = PlaceholderValueSerializer(many=True, required=False, allow_null=True)
+    placeholders = ManyField(
+        child=PlaceholderValueSerializer(), required=False, allow_null=True, max_length=MAX_PLACEHOLDERS
+    )
 
 
 class PaymentSerializer(serializers.Serializer[Any]):

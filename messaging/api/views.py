@@ -79,7 +79,7 @@ class Messages(Resource):
             "date. Repeating the same request with the same key answers 200 with the message made the first time."
         ),
         parameters=[
-            OpenApiParameter("service_instance", {"type": "integer", "minimum": 1}, required=True),
+            OpenApiParameter("service_instance", {"type": "integer", "minimum": 0, "examples": [1]}, required=True),
             OpenApiParameter(
                 "idempotency_key", OpenApiTypes.UUID, required=True, description="A fresh UUID for each message."
             ),
@@ -98,7 +98,7 @@ class Messages(Resource):
                     "taxcode": "RSSMRA80A01H501U",
                     "payment": {"amount": 62.12, "notice_number": "300012548634478225", "payee_taxcode": "10000000001"},
                     "due_date": "2027-07-07T10:00:00+02:00",
-                    "placeholders": [{"name": "cie", "value": "CA00000AA"}],
+                    "placeholders": [{"name": "cie", "value": "CA000000AA"}],
                 },
             )
         ],
@@ -109,11 +109,11 @@ class Messages(Resource):
         composed = posting.post(lambda: body_of(request), reader=reader, caller=caller, at=timezone.now())
         links = Links.of(request)
         shown = representations.message(
-            # Whoever may send may also reveal.
             composed.message,
             links=links,
             amount_unit=caller.amount_unit,
-            reveals=True,
+            # Whoever may send may also reveal; what was made before is told to whom may do neither any more.
+            reveals=composed.is_new or bool(revealed_to(caller, [composed.message])),
         )
         return Response(
             shown,

@@ -7,6 +7,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from messaging.models import ServiceInstance
+from messaging.states import Delivery
 from registry.models import Grant, Role, Scope, User
 from registry.roles import BY_ROLE
 from rest import schema
@@ -230,9 +231,33 @@ class TestNobodyGivesMoreThanTheyHold:
         self, administrator: Program, cast: factories.Cast, elsewhere: ServiceInstance, asked: dict[str, Any]
     ) -> None:
         give(cast.viewer, Role.VIEWER, on=elsewhere)
-        factories.consumer_key(factories.consumer(user=cast.viewer))
+        there = factories.user()
+        give(there, Role.ADMINISTRATOR, on=elsewhere)
+        factories.consumer_key(factories.consumer(user=cast.viewer), by=there)
         problem(administrator.post(of(cast.viewer), asked), 409, "user_has_consumers")
         assert cast.viewer.grants.count() == 2
+
+    def test_nothing_that_a_key_of_somebody_weaker_would_open(self, instance: ServiceInstance) -> None:
+        """The whole way: the key shows the messages of another service neither before nor after."""
+        weaker, stronger = factories.user(), factories.user()
+        first = factories.service_instance(organization=instance.organization)
+        give(weaker, Role.ADMINISTRATOR, on=first)
+        for place in (first, instance):
+            give(stronger, Role.ADMINISTRATOR, on=place)
+        factories.message_in(Delivery.SCHEDULED, instance=instance, sender=stronger)
+        one, other = Program.of(weaker), Program.of(stronger)
+        person = one.post("users", {"principal": "lucia.verdi", "full_name": "Lucia Verdi"}).json()["id"]
+        path = f"users/{person}/authorizations"
+        assert one.post(path, on(first, role="govio_viewer")).status_code == 201
+        made = one.post("consumers", {"name": "Anagrafe", "user_id": person, "amount_unit": "euro"}).json()["id"]
+        key = one.post(f"consumers/{made}/keys", {"scopes": ["messages:read"]}).json()
+        problem(other.post(path, on(instance, role="govio_viewer")), 409, "user_has_consumers")
+        assert Program(key["key"]).get("messages").json()["items"] == []
+        # The cure that the answer tells: who administers the person ends the key, and issues one of their own.
+        assert other.ask("DELETE", f"consumers/{made}/keys/{key['id']}").status_code == 204
+        own = other.post(f"consumers/{made}/keys", {"scopes": ["messages:read"]}).json()["key"]
+        assert other.post(path, on(instance, role="govio_viewer")).status_code == 201
+        assert len(Program(own).get("messages").json()["items"]) == 1
 
     @pytest.mark.parametrize("scope", [scope for scope in Scope if scope is not Scope.ADMIN_WRITE])
     def test_nothing_without_the_scope(
@@ -295,6 +320,46 @@ class TestReplacing:
 
 
 class TestTaking:
+    @pytest.mark.parametrize("method", ["PUT", "DELETE"])
+    def test_names_nothing_that_is_not_shown(
+        self,
+        administrator: Program,
+        cast: factories.Cast,
+        instance: ServiceInstance,
+        elsewhere: ServiceInstance,
+        asked: dict[str, Any],
+        method: str,
+    ) -> None:
+        """What reading leaves out a refusal does not tell either."""
+        # Ids that are found nowhere else in the answer.
+        hidden = factories.organization(pk=987_654_321), factories.service(pk=987_654_322)
+        held = factories.grant(
+            cast.viewer,
+            Role.VIEWER,
+            organizations=(instance.organization, hidden[0]),
+            services=(instance.service, hidden[1]),
+        )
+        answer = administrator.ask(method, of(cast.viewer, held), asked if method == "PUT" else None)
+        refused = problem(answer, 403, "permission_denied")
+        assert pointers(refused) in ([], [""], [None])
+        assert "98765432" not in answer.content.decode()
+        assert "Amministrazione" in refused["detail"]
+
+    def test_names_the_pair_of_which_both_are_shown(
+        self, administrator: Program, cast: factories.Cast, instance: ServiceInstance, elsewhere: ServiceInstance
+    ) -> None:
+        give(cast.administrator, Role.VIEWER, on=elsewhere)
+        held = factories.grant(
+            cast.viewer,
+            Role.VIEWER,
+            organizations=(instance.organization, factories.organization(pk=987_654_321)),
+            services=(instance.service, elsewhere.service),
+        )
+        answer = administrator.ask("DELETE", of(cast.viewer, held))
+        refused = problem(answer, 403, "permission_denied")
+        assert f"{elsewhere.service_id} insieme" in refused["errors"][0]["detail"]
+        assert "987654321" not in answer.content.decode()
+
     def test_ends_the_right_at_once(
         self, administrator: Program, cast: factories.Cast, instance: ServiceInstance
     ) -> None:

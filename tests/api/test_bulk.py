@@ -94,9 +94,12 @@ class TestCreates:
             return {
                 field.attname: getattr(row, field.attname)
                 for field in row._meta.concrete_fields
-                if field.attname not in {"id", "message_id", *but}
+                if field.attname not in {"id", "message_id", "created_at", "updated_at", "at", *but}
             }
 
+        for row in (single, many):
+            key = IdempotencyKey.objects.get(message=row)
+            assert {row.updated_at, row.events.get().at, key.created_at} == {row.created_at}
         assert columns(single, "priority") == columns(many, "priority")
         assert columns(single.content) == columns(many.content)
         assert columns(single.events.get()) == columns(many.events.get())
@@ -110,6 +113,8 @@ class TestCreates:
             single = api.post(valid_body(**strange)).json()
             many = api.get(f"messages/{send(api, item(**strange))[0]['id']}").json()
         assert single["warnings"]
+        for body in (single, many):
+            assert body.pop("creation_date") == body.pop("last_update_status")
         del single["id"], many["id"], single["_links"]["self"], many["_links"]["self"]
         assert single == many
 
@@ -454,13 +459,20 @@ class TestForbidden:
         ConsumerKey.objects.update(expires_at=NOW - timedelta(days=1))
         problem(post(api, {"items": [item()]}), 401, "key_not_valid")
 
-    def test_even_of_replays_once_the_right_is_withdrawn(self, api: Integrator, consumer: Consumer) -> None:
+    def test_but_for_what_was_accepted_before_the_right_was_withdrawn(
+        self, api: Integrator, consumer: Consumer
+    ) -> None:
         one = item()
-        send(api, one)
+        [made] = send(api, one)
         grant = consumer.user.grants.get()
         grant.role = Role.VIEWER
         grant.save()
-        problem(post(api, {"items": [one]}), 403)
+        [again, other] = send(api, one, item())
+        assert (again["result"], again["id"]) == ("replayed", made["id"])
+        assert (other["result"], other["errors"][0]["code"]) == ("invalid", "permission_denied")
+        problem(post(api, {"items": [item()]}), 403, "permission_denied")
+        problem(post(api, {"items": [{**one, "email": "x@example.it"}]}), 403, "permission_denied")
+        assert Message.objects.count() == 1
         grant.delete()
         problem(post(api, {"items": [one]}), 422, "service_instance_unknown")
 

@@ -1,6 +1,7 @@
 """Programs of integrators over the API: each acts for a person, and belongs to who administers all that this person holds."""
 
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from messaging.models import ServiceInstance
 from registry.models import AmountUnit, Consumer, Role, Scope, User
 from rest import schema
 from tests import factories
-from tests.api.configuring import Program
+from tests.api.configuring import Program, replacing
 from tests.api.integrator import Integrator, pointers, problem, valid_body
 from tests.api.rights import give
+from tests.api.test_configuring_at_once import while_uncommitted
 from tests.api.test_schema import check
 
 pytestmark = pytest.mark.django_db
@@ -67,6 +69,7 @@ class TestMaking:
             ({"name": ""}, "/name"),
             ({"name": "x" * 121}, "/name"),
             ({"name": "a\tb"}, "/name"),
+            ({"name": "a\u202eb"}, "/name"),
             ({"user_id": "1"}, "/user_id"),
             ({"user_id": True}, "/user_id"),
             ({"amount_unit": "dollari"}, "/amount_unit"),
@@ -221,6 +224,56 @@ class TestChanging:
         assert (program.amount_unit, program.name) == ("euro", "Anagrafe")
         assert administrator.replace(f"consumers/{program.pk}", amount_unit="EURO", name="Altro").status_code == 200
 
+    @pytest.mark.postgresql
+    @pytest.mark.django_db(transaction=True)
+    def test_of_a_name_does_not_undo_what_somebody_stops_at_that_moment(
+        self, cast: factories.Cast, administrator: Program, program: Consumer
+    ) -> None:
+        asked = [replacing("name", "Demografici")]
+        answer = while_uncommitted(
+            lambda: Consumer.objects.filter(pk=program.pk).update(is_active=False),
+            administrator,
+            ("PATCH", f"consumers/{program.pk}", asked),
+        )
+        assert (answer.status_code, answer.json()["enabled"]) == (200, False)
+        program.refresh_from_db()
+        assert (program.name, program.is_active) == ("Demografici", False)
+
+    @pytest.mark.postgresql
+    @pytest.mark.django_db(transaction=True)
+    def test_of_a_name_leaves_it_to_the_person_whom_somebody_gives_it_at_that_moment(
+        self, cast: factories.Cast, administrator: Program, program: Consumer
+    ) -> None:
+        asked = [replacing("name", "Demografici")]
+        answer = while_uncommitted(
+            lambda: Consumer.objects.filter(pk=program.pk).update(user=cast.viewer),
+            administrator,
+            ("PATCH", f"consumers/{program.pk}", asked),
+        )
+        assert answer.status_code == 200, answer.content.decode()
+        program.refresh_from_db()
+        assert (program.name, program.user) == ("Demografici", cast.viewer)
+
+    def test_gives_no_person_to_keys_that_somebody_weaker_issued(
+        self, cast: factories.Cast, administrator: Program, program: Consumer
+    ) -> None:
+        weaker = factories.user()
+        factories.consumer_key(program, by=weaker)
+        change = {"user_id": cast.viewer.pk}
+        problem(administrator.replace(f"consumers/{program.pk}", **change), 409, "consumer_keys_of_others")
+        program.refresh_from_db()
+        assert program.user == cast.sender
+        program.keys.update(revoked_at=datetime.now(UTC))
+        assert administrator.replace(f"consumers/{program.pk}", **change).status_code == 200
+
+    def test_switches_off_one_whose_old_name_would_be_refused_today(
+        self, administrator: Program, program: Consumer
+    ) -> None:
+        Consumer.objects.filter(pk=program.pk).update(name="Ana\u200bgrafe")
+        assert administrator.replace(f"consumers/{program.pk}", enabled=False).status_code == 200
+        program.refresh_from_db()
+        assert (program.name, program.is_active) == ("Ana\u200bgrafe", False)
+
     @pytest.mark.parametrize("member", ["name", "user_id", "amount_unit", "enabled"])
     def test_takes_no_member_out(self, administrator: Program, program: Consumer, member: str) -> None:
         answer = administrator.patch(f"consumers/{program.pk}", {"op": "remove", "path": f"/{member}"})
@@ -260,7 +313,8 @@ class TestSeeing:
         administrator.get("consumers")
         for _number in range(5):
             factories.consumer(user=cast.viewer)
-        with django_assert_num_queries(2):
+        # The key, what its person administers (two), the list.
+        with django_assert_num_queries(4):
             assert len(names(administrator.get("consumers"))) == 6
 
     @pytest.mark.parametrize("scope", [scope for scope in Scope if not scope.startswith("admin")])

@@ -110,13 +110,33 @@ class TestPrincipal:
         api.key = factories.consumer_key(consumer)
         assert api.post(valid_body(), idempotency_key=KEY).status_code == 200
 
+    def test_that_may_not_send_any_more_is_told_what_was_accepted(self, api: Integrator, consumer: Consumer) -> None:
+        """Told that it may not, it would send the same in another way."""
+        made = api.post(valid_body(), idempotency_key=KEY).json()
+        consumer.user.grants.update(role=Role.VIEWER)
+        again = api.post(valid_body(), idempotency_key=KEY)
+        assert (again.status_code, again.json()["id"]) == (200, made["id"])
+        # As anywhere else to this role.
+        assert (made["taxcode"], again.json()["taxcode"]) == ("RSSMRA80A01H501U", "RSSMRA••••••501U")
+        assert Message.objects.count() == 1
+
+    def test_that_may_not_send_any_more_makes_nothing(self, api: Integrator, consumer: Consumer) -> None:
+        api.post(valid_body(), idempotency_key=KEY)
+        consumer.user.grants.update(role=Role.VIEWER)
+        problem(api.post(valid_body(), idempotency_key=fresh_key()), 403, "permission_denied")
+        problem(api.post(valid_body(email="x@example.it"), idempotency_key=KEY), 403, "permission_denied")
+        assert Message.objects.count() == 1
+
+    def test_that_sees_the_service_instance_and_no_message_reads_nothing(
+        self, api: Integrator, consumer: Consumer
+    ) -> None:
+        api.post(valid_body(), idempotency_key=KEY)
+        consumer.user.grants.update(role=Role.CONFIGURATOR)
+        problem(api.post(valid_body(), idempotency_key=KEY), 404)
+
     def test_that_lost_its_rights_reads_nothing(self, api: Integrator, consumer: Consumer) -> None:
         api.post(valid_body(), idempotency_key=KEY)
-        grant = consumer.user.grants.get()
-        grant.role = Role.VIEWER
-        grant.save()
-        problem(api.post(valid_body(), idempotency_key=KEY), 403)
-        grant.delete()
+        consumer.user.grants.all().delete()
         problem(api.post(valid_body(), idempotency_key=KEY), 422, "service_instance_unknown")
 
 

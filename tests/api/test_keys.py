@@ -13,6 +13,7 @@ from messaging.models import ServiceInstance
 from registry.models import Consumer, ConsumerKey, Role, Scope
 from registry.models.consumer import digest_of
 from rest import schema
+from rest.hal import utc_milliseconds
 from tests import factories
 from tests.api.configuring import Program
 from tests.api.integrator import HEADER, Integrator, pointers, problem
@@ -115,6 +116,25 @@ class TestNobodyGetsMoreThanTheyShowed:
         assert scope in refused["detail"]
         assert not program.keys.exists()
         assert asking.post(keys, {"scopes": ["admin:write"]}).status_code == 201
+
+    @pytest.mark.parametrize("longer", [None, timedelta(hours=1)])
+    def test_nor_a_life_longer_than_its_own(
+        self, cast: factories.Cast, keys: str, program: Consumer, longer: timedelta | None
+    ) -> None:
+        until = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
+        own = factories.consumer(user=cast.administrator)
+        asking = Program(factories.consumer_key(own, expires_at=until))
+        body = {**READS, "expires_at": None if longer is None else utc_milliseconds(until + longer)}
+        for where in (keys, f"consumers/{own.pk}/keys"):
+            refused = problem(asking.post(where, body), 403, "expiry_not_held")
+            assert pointers(refused) == ["/expires_at"]
+            assert utc_milliseconds(until) in refused["detail"]
+        assert not program.keys.exists()
+        assert asking.post(keys, {**READS, "expires_at": utc_milliseconds(until)}).status_code == 201
+
+    def test_who_issued_a_key_is_written_down(self, administrator: Program, keys: str, cast: factories.Cast) -> None:
+        pk = administrator.post(keys, READS).json()["id"]
+        assert ConsumerKey.objects.get(pk=pk).issued_by == cast.administrator
 
     def test_nor_is_it_by_two_steps(self, cast: factories.Cast, keys: str) -> None:
         narrow = Program.of(cast.administrator, scopes=(Scope.ADMIN_WRITE, Scope.ADMIN_READ))

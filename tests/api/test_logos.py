@@ -16,8 +16,10 @@ from registry.models import Logo, LogoKind, Organization, Role, Scope, Service, 
 from registry.models.logo import MAX_BYTES
 from rest import schema
 from tests import factories
+from tests.api.configuring import Program
 from tests.api.integrator import Integrator, problem, program_of
 from tests.api.registrar import send
+from tests.api.test_configuring_at_once import while_uncommitted
 from tests.api.test_schema import check
 from tests.support.pictures import chunk, jpeg, png
 
@@ -274,3 +276,36 @@ class TestWhoMayWrite:
         program = program_of(factories.user(is_staff=True), instance, scopes=[scope])
         for answer in self.both(program, place):
             problem(answer, 403, "scope_missing")
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_a_right_withdrawn_while_a_logo_waits_is_not_used(cast: factories.Cast, method: str) -> None:
+    ente = cast.instance.organization
+    logos.put(ente, LogoKind.FULL, logos.examine(png(), LogoKind.FULL), by=cast.administrator)
+    before = Logo.objects.get().digest
+
+    def withdraw() -> None:
+        Organization.objects.select_for_update().get(pk=ente.pk)
+        cast.administrator.grants.update(role=Role.VIEWER)
+
+    content = base64.b64encode(jpeg()).decode() if method == "PUT" else None
+    call = (method, f"organizations/{ente.pk}/logo", content)
+    problem(while_uncommitted(withdraw, Program.of(cast.administrator), call), 403, "permission_denied")
+    assert Logo.objects.get().digest == before
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_logo_that_arrives_while_another_is_stored_takes_its_place(cast: factories.Cast) -> None:
+    ente = cast.instance.organization
+    first = logos.examine(png(), LogoKind.FULL)
+    second = base64.b64encode(jpeg()).decode()
+    answer = while_uncommitted(
+        lambda: logos.put(ente, LogoKind.FULL, first, by=cast.administrator),
+        Program.of(cast.administrator),
+        ("PUT", f"organizations/{ente.pk}/logo", second),
+    )
+    assert answer.status_code == 204
+    assert Logo.objects.get().media_type == "image/jpeg"

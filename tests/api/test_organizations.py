@@ -12,13 +12,16 @@ from django.contrib.admin.models import LogEntry
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from messaging.models import ServiceInstance
 from registry.models import Organization, Role, Scope, User
 from rest import schema
 from tests import factories
+from tests.api.configuring import Program
 from tests.api.integrator import Integrator, pointers, problem, program_of
 from tests.api.registrar import send
+from tests.api.test_configuring_at_once import while_uncommitted
 from tests.api.test_schema import check
 
 NEW = {
@@ -286,6 +289,7 @@ class TestEntering:
             ({"tax_code": None, "legal_name": ""}, {"/tax_code": "null", "/legal_name": "blank"}),
             ({"legal_name": "x" * 81}, {"/legal_name": "max_length"}),
             ({"legal_name": "due\nrighe"}, {"/legal_name": "control_character"}),
+            ({"legal_name": "A\u202eB"}, {"/legal_name": "control_character"}),
             ({"office_at": "x" * 121}, {"/office_at": "max_length"}),
             ({"office_zip": 34011}, {"/office_zip": "invalid"}),
             ({"office_phone_number": "centralino"}, {"/office_phone_number": "phone_number_invalid"}),
@@ -490,6 +494,36 @@ def test_the_slower_of_two_that_enter_the_same_ente_is_told_409() -> None:
             until_it_waits_for_a_row(answer)
         problem(answer.result(), 409, "tax_code_taken")
     assert Organization.objects.filter(tax_code=NEW["tax_code"]).count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("who", "becomes", "status"),
+    [
+        ("administrator", lambda person: person.grants.update(role=Role.VIEWER), 403),
+        ("administrator", lambda person: person.grants.update(expires_at=timezone.now()), 404),
+        ("administrator", lambda person: person.grants.all().delete(), 404),
+        ("administrator", lambda person: User.objects.filter(pk=person.pk).update(is_active=False), 404),
+        ("staff", lambda person: User.objects.filter(pk=person.pk).update(is_staff=False), 404),
+    ],
+    ids=["demoted", "expired", "taken away", "disabled", "staff no more"],
+)
+def test_a_right_withdrawn_while_a_change_waits_is_not_used(
+    cast: factories.Cast, who: str, becomes: Callable[[User], object], status: int
+) -> None:
+    person = cast.administrator if who == "administrator" else factories.user(is_staff=True)
+    ente = cast.instance.organization
+
+    def withdraw() -> None:
+        Organization.objects.select_for_update().get(pk=ente.pk)
+        becomes(person)
+
+    asked = [replace("office_zip", "00100")]
+    answer = while_uncommitted(withdraw, Program.of(person), ("PATCH", f"organizations/{ente.pk}", asked))
+    problem(answer, status)
+    ente.refresh_from_db()
+    assert ente.office_zip == ""
 
 
 def until_it_waits_for_a_row(answer: Future[Any]) -> None:

@@ -254,6 +254,10 @@ class TestFilters:
             assert message.pk in found(reader, status=API_STATUS[state])
             assert message.pk in found(reader, status=state.value)
 
+    def test_by_an_id_that_nothing_has(self, reader: Integrator, instance: ServiceInstance) -> None:
+        factories.message(instance=instance)
+        assert found(reader, service_id=0) == found(reader, organization_id=0) == []
+
     def test_together(self, revealing: Integrator, instance: ServiceInstance) -> None:
         wanted = factories.message_in(Delivery.PROCESSED, instance=instance, taxcode="RSSMRA80A01H501U")
         factories.message_in(Delivery.PROCESSED, instance=instance, taxcode="VRDLGU75B02F205Z")
@@ -265,7 +269,7 @@ class TestFilters:
         [
             ("status=nonsense", "/status"),
             ("service_id=x", "/service_id"),
-            ("service_id=0", "/service_id"),
+            ("service_id=-1", "/service_id"),
             ("organization_id=99999999999999999999", "/organization_id"),
             ("tax_code=RSSMRA80A01H501UX", "/tax_code"),
             ("tax_code=%25", "/tax_code"),
@@ -349,6 +353,15 @@ class TestEmbedding:
         factories.message(instance=instance)
         body = reader.client.get(f"/api/v1/messages?{embed}", headers=reader.headers()).json()
         assert set(body["items"][0].get("_embedded", {})) == expected
+
+    @pytest.mark.parametrize("embed", ["sender,service_instance", "SENDER,Service-Instance", "serviceInstance,sender"])
+    def test_is_understood_however_it_is_spelled(
+        self, reader: Integrator, instance: ServiceInstance, embed: str
+    ) -> None:
+        """The first is what GovIO's web application asks for."""
+        factories.message(instance=instance)
+        body = reader.get("messages", {"embed": embed, "sort": "id", "sort_direction": "desc"}).json()
+        assert set(body["items"][0]["_embedded"]) == {"sender", "service-instance"}
 
     @pytest.mark.parametrize("embed", ["", "sender", "service-instance", "sender,service-instance"])
     def test_costs_five_statements_however_many_messages(

@@ -16,7 +16,7 @@ from templates_app.models import Template
 from templates_app.publishing import Use
 from tests import factories
 from tests.api.decisions import FINAL_BUT_PROCESSED, ROLES, act, program_without
-from tests.api.integrator import Integrator, fresh_key, pointers, problem, program_of, valid_body
+from tests.api.integrator import Integrator, pointers, problem, program_of, valid_body
 
 KEY = "9a0d3f3e-6f5c-4c8e-9f0e-0d2b9b6c1a11"
 
@@ -228,7 +228,8 @@ class TestIdempotency:
         original = ended(api)
         assert act(api, original, "resend", idempotency_key=KEY).status_code == 201
         other = program_of(cast.sender, api.instance)
-        assert act(other, original, "resend", idempotency_key=KEY).status_code == 201
+        asked = {"even_if_arrived": True}
+        assert act(other, original, "resend", asked, idempotency_key=KEY).status_code == 201
 
     def test_is_answered_whatever_happened_since(self, api: Integrator) -> None:
         original = ended(api)
@@ -348,6 +349,19 @@ class TestRights:
         unknown = problem(act(stranger, 987654321, "resend"), 404)
         assert problem(act(stranger, ended(api), "resend"), 404) == unknown
 
+    def test_whoever_may_not_send_any_more_is_told_what_was_accepted_and_makes_nothing(
+        self, api: Integrator, sender: User
+    ) -> None:
+        original = ended(api)
+        made = act(api, original, "resend", idempotency_key=KEY).json()["id"]
+        sender.grants.update(role=Role.VIEWER)
+        again = act(api, original, "resend", idempotency_key=KEY)
+        assert (again.status_code, again.json()["id"]) == (200, made)
+        problem(act(api, original, "resend"), 403, "permission_denied")
+        other = {"even_if_arrived": True}
+        problem(act(api, original, "resend", other, idempotency_key=KEY), 403, "permission_denied")
+        assert Message.objects.count() == 2
+
     def test_a_right_withdrawn_since_hides_the_old_answer(self, api: Integrator, sender: User) -> None:
         original = ended(api)
         act(api, original, "resend", idempotency_key=KEY)
@@ -375,8 +389,18 @@ class TestRights:
         problem(act(Integrator(None, api.instance), ended(api), "resend"), 401)
 
 
-def test_a_fresh_key_each_time_makes_a_message_each_time(api: Integrator) -> None:
-    """As for any POST: the key is what tells a repetition from another message."""
-    original = ended(api)
-    made = {act(api, original, "resend", idempotency_key=fresh_key()).json()["id"] for _ in range(2)}
-    assert len(made) == 2
+class TestAFreshKey:
+    def test_makes_another_message_only_on_somebodys_word(self, api: Integrator) -> None:
+        original = ended(api)
+        made_by(act(api, original, "resend"))
+        refused = problem(act(api, original, "resend"), 409, "already_resent")
+        assert "even_if_arrived" in refused["detail"]
+        assert Message.objects.count() == 2
+        made_by(act(api, original, "resend", {"even_if_arrived": True}))
+        assert Message.objects.count() == 3
+
+    def test_makes_another_message_once_the_first_ended_without_arriving(self, api: Integrator) -> None:
+        original = ended(api)
+        first = made_by(act(api, original, "resend"))
+        act(api, first, "cancel")
+        assert made_by(act(api, original, "resend")).pk != first.pk

@@ -1,5 +1,6 @@
 """The contract: a valid OpenAPI 3.1 document, the committed copy in step with the code, and answers that conform to it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,21 @@ def check(document: dict[str, Any], name: str, value: Any) -> None:
     jsonschema.Draft202012Validator(whole, format_checker=jsonschema.FormatChecker()).validate(value)
 
 
+def lists_in(schema: Any, document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The lists of a schema and of those that it refers to."""
+    match schema:
+        case {"$ref": str(reference)}:
+            yield from lists_in(document["components"]["schemas"][reference.rpartition("/")[2]], document)
+        case dict():
+            if schema.get("type") == "array":
+                yield schema
+            for part in schema.values():
+                yield from lists_in(part, document)
+        case list():
+            for part in schema:
+                yield from lists_in(part, document)
+
+
 class TestDocument:
     def test_is_valid_openapi_31(self, document: dict[str, Any]) -> None:
         assert document["openapi"].startswith("3.1")
@@ -48,6 +64,17 @@ class TestDocument:
     def test_is_committed_as_it_is(self, document: dict[str, Any]) -> None:
         # `python manage.py write_openapi` writes it anew.
         assert COMMITTED.read_text(encoding="utf-8") == schema.as_yaml(document)
+
+    def test_every_list_that_a_body_may_hold_has_a_bound(self, document: dict[str, Any]) -> None:
+        operations = [one for operations in document["paths"].values() for one in operations.values()]
+        bodies = [
+            content["schema"]
+            for one in operations
+            for content in one.get("requestBody", {}).get("content", {}).values()
+        ]
+        lists = [found for body in bodies for found in lists_in(body, document)]
+        assert len(lists) >= 7
+        assert [found for found in lists if not 0 < found.get("maxItems", 0) <= 1_000] == []
 
     def test_names_the_addresses_and_the_ways_in(self, document: dict[str, Any]) -> None:
         assert set(document["paths"]["/api/v1/messages"]) == {"get", "post"}
@@ -96,7 +123,18 @@ class TestServed:
     def test_as_yaml_when_asked(self, client: Client, query: str, accept: str, document: dict[str, Any]) -> None:
         response = client.get(f"/api/v1/schema/{query}", headers={"accept": accept})
         assert response["Content-Type"].startswith("application/vnd.oai.openapi;")
-        assert yaml.safe_load(response.content)["components"] == document["components"]
+        served = yaml.safe_load(response.content)
+        assert served == {**document, "servers": [{"url": "http://testserver"}]}
+
+    def test_yaml_is_written_once_whatever_address_is_asked(self, client: Client, settings: Any) -> None:
+        settings.ALLOWED_HOSTS = ["*"]
+        client.get("/api/v1/schema?format=yaml")
+        made = schema._yaml.cache_info().misses
+        for number in range(5):
+            host = f"portale{number}.example"
+            response = client.get(f"/api/v1/schema?format=yaml&x={number}", headers={"host": host})
+            assert f"- url: http://{host}\n" in response.content.decode()
+        assert schema._yaml.cache_info().misses == made
 
 
 class TestAnswersConform:

@@ -233,7 +233,7 @@ class TestMalformed:
         [
             "idempotency_key=9a0d3f3e-6f5c-4c8e-9f0e-0d2b9b6c1a11",
             "service_instance=&idempotency_key=9a0d3f3e-6f5c-4c8e-9f0e-0d2b9b6c1a11",
-            "service_instance=0&idempotency_key=9a0d3f3e-6f5c-4c8e-9f0e-0d2b9b6c1a11",
+            "service_instance=-1&idempotency_key=9a0d3f3e-6f5c-4c8e-9f0e-0d2b9b6c1a11",
             "service_instance=1.5&idempotency_key=9a0d3f3e-6f5c-4c8e-9f0e-0d2b9b6c1a11",
             "service_instance=1&service_instance=2&idempotency_key=9a0d3f3e-6f5c-4c8e-9f0e-0d2b9b6c1a11",
             "service_instance=99999999999999999999&idempotency_key=9a0d3f3e-6f5c-4c8e-9f0e-0d2b9b6c1a11",

@@ -12,8 +12,10 @@ from messaging.models import ServiceInstance
 from registry.models import Role, Scope, Service, User
 from rest import schema
 from tests import factories
+from tests.api.configuring import Program, replacing
 from tests.api.integrator import Integrator, pointers, problem, program_of
 from tests.api.registrar import send
+from tests.api.test_configuring_at_once import while_uncommitted
 from tests.api.test_schema import check
 
 NEW = {"service_name": "Mensa scolastica", "description": "Iscrizioni e menù.\nAnche i pagamenti."}
@@ -196,3 +198,19 @@ class TestChanging:
 
     def test_refuses_another_content_type(self, staff: Integrator, instance: ServiceInstance) -> None:
         problem(patch(staff, instance.service, content_type="application/json"), 415, "unsupported_media_type")
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_who_is_staff_no_more_when_their_turn_comes_changes_nothing(cast: factories.Cast) -> None:
+    person, service = factories.user(is_staff=True), cast.instance.service
+
+    def withdraw() -> None:
+        Service.objects.select_for_update().get(pk=service.pk)
+        User.objects.filter(pk=person.pk).update(is_staff=False)
+
+    asked = [replacing("description", "Altro")]
+    answer = while_uncommitted(withdraw, Program.of(person), ("PATCH", f"services/{service.pk}", asked))
+    problem(answer, 404, "not_found")
+    service.refresh_from_db()
+    assert service.description == ""

@@ -15,6 +15,7 @@ from tests import factories
 from tests.api.configuring import Program, replacing
 from tests.api.integrator import pointers, problem
 from tests.api.rights import give
+from tests.api.test_configuring_at_once import while_uncommitted
 from tests.api.test_schema import check
 
 pytestmark = pytest.mark.django_db
@@ -201,7 +202,18 @@ class TestMaking:
             ({"principal": "x" * 256}, "/principal", "max_length"),
             ({"principal": 7}, "/principal", "invalid"),
             ({"full_name": ""}, "/full_name", "blank"),
+            # A Cyrillic "a", an accent, two alphabets, and nothing at all.
+            ({"principal": "\u0430dmin"}, "/principal", "principal_invalid"),
+            ({"principal": "nicolò"}, "/principal", "principal_invalid"),
+            ({"principal": "οmar"}, "/principal", "principal_invalid"),
+            ({"principal": "ad\u200bmin"}, "/principal", "principal_invalid"),
             ({"full_name": "due\nrighe"}, "/full_name", "one_line"),
+            # Written from right to left, of no width, cut in two, an end of line of old machines.
+            ({"full_name": "A\u202eB"}, "/full_name", "one_line"),
+            ({"full_name": "A\u200bB"}, "/full_name", "one_line"),
+            ({"full_name": "A\u00adB"}, "/full_name", "one_line"),
+            ({"full_name": "A\u0085B"}, "/full_name", "one_line"),
+            ({"full_name": "A\u2029B"}, "/full_name", "one_line"),
             ({"email": "niente"}, "/email", "email_invalid"),
             ({"email": f"{'x' * 251}@e.it"}, "/email", "max_length"),
             ({"enabled": "true"}, "/enabled", "invalid"),
@@ -305,6 +317,32 @@ class TestChanging:
     ) -> None:
         refused = problem(administrator.patch(f"users/{cast.viewer.pk}", operation), 400)
         assert pointers(refused) == [pointer]
+
+    @pytest.mark.postgresql
+    @pytest.mark.django_db(transaction=True)
+    def test_does_not_undo_what_somebody_disables_at_that_moment(
+        self, cast: factories.Cast, administrator: Program
+    ) -> None:
+        answer = while_uncommitted(
+            lambda: User.objects.filter(pk=cast.viewer.pk).update(is_active=False),
+            administrator,
+            ("PATCH", f"users/{cast.viewer.pk}", [replacing("email", "nuova@ente.example.it")]),
+        )
+        assert (answer.status_code, answer.json()["enabled"]) == (200, False)
+        cast.viewer.refresh_from_db()
+        assert (cast.viewer.email, cast.viewer.is_active) == ("nuova@ente.example.it", False)
+
+    @pytest.mark.parametrize("old", [{"principal": "nicolò"}, {"full_name": "A\u202eB"}, {"email": "di una volta"}])
+    def test_disables_somebody_whose_old_names_would_be_refused_today(
+        self, cast: factories.Cast, administrator: Program, old: dict[str, str]
+    ) -> None:
+        User.objects.filter(pk=cast.viewer.pk).update(**old)
+        path = f"users/{cast.viewer.pk}"
+        assert administrator.replace(path, enabled=False).status_code == 200
+        cast.viewer.refresh_from_db()
+        assert not cast.viewer.is_active
+        assert {name: getattr(cast.viewer, name) for name in old} == old
+        problem(administrator.replace(path, full_name="A\u200bB"), 400, "one_line")
 
     def test_ignores_the_id(self, cast: factories.Cast, administrator: Program) -> None:
         answer = administrator.replace(f"users/{cast.viewer.pk}", id=cast.stranger.pk, full_name="Ancora Lui")

@@ -13,7 +13,7 @@ from django.db import OperationalError, connection, transaction
 
 from messaging import bulk
 from messaging.bulk import Contended, Outcome, Result, compose_many
-from messaging.composing import Idempotency, InstanceDisabled, TemplateMissing, compose
+from messaging.composing import Idempotency, InstanceDisabled, MayNotSend, TemplateMissing, compose
 from messaging.idempotency import canonical_hash
 from messaging.models import EventKind, IdempotencyKey, Message, MessageEvent, ServiceInstance
 from messaging.states import Delivery, Priority
@@ -65,7 +65,7 @@ class TestComposeMany:
         assert (many.priority, many.not_before, many.expires_at) == (Priority.BULK, AT, single.expires_at)
         assert many.content.markdown == single.content.markdown
         event = many.events.get()
-        assert (event.kind, event.at, event.actor, event.data) == (EventKind.COMPOSED, AT, person, {})
+        assert (event.kind, event.at, event.actor, event.data) == (EventKind.COMPOSED, many.created_at, person, {})
 
     def test_later_ones_wait_for_their_date(self, instance: ServiceInstance, person: User) -> None:
         later = AT + timedelta(days=1)
@@ -83,6 +83,19 @@ class TestComposeMany:
         assert results(outcomes) == [Result.REPLAYED, Result.CREATED, Result.INVALID]
         assert outcomes[0].message_id == first.pk
         assert composed(instance, person, item(2, email="x@example.it"))[0].result == Result.CONFLICT
+
+    def test_whoever_may_not_send_any_more_is_told_what_was_accepted_and_nothing_else(
+        self, instance: ServiceInstance, person: User
+    ) -> None:
+        [first] = composed(instance, person, item(1))
+        outcomes = composed(instance, person, item(1), item(2), may_send=False)
+        assert results(outcomes) == [Result.REPLAYED, Result.INVALID]
+        assert outcomes[0].message_id == first.message_id
+        assert [error.code for error in outcomes[1].errors] == ["permission_denied"]
+        for others in ([item(2)], [item(1, email="x@example.it")]):
+            with pytest.raises(MayNotSend):
+                composed(instance, person, *others, may_send=False)
+        assert Message.objects.count() == 1
 
     def test_tells_errors_as_they_stand_in_the_item(self, instance: ServiceInstance, person: User) -> None:
         (outcome,) = composed(instance, person, item(1, taxcode="X"))

@@ -70,7 +70,8 @@ class TestCompose:
         row = Message.objects.get()
         assert row == made.message
         assert (row.taxcode, row.delivery_state, row.sender) == ("RSSMRA80A01H501U", Delivery.SCHEDULED, person)
-        assert (row.created_at, row.updated_at, row.scheduled_at, row.not_before) == (AT, AT, AT, AT)
+        assert (row.updated_at, row.scheduled_at, row.not_before) == (row.created_at, AT, AT)
+        assert made.message.created_at == row.created_at
         assert row.io_account_id == instance.io_service.io_account_id
         assert (row.io_service_id, row.attempt_id, row.appio_message_id) == (None, None, "")
         content = row.content

@@ -57,7 +57,7 @@ class TestResend:
         assert made.is_new
         row = whole(made.message)
         assert row.pk != rejected.pk
-        assert (row.delivery_state, row.created_at, row.priority) == (Delivery.SCHEDULED, LATER, Priority.INTERACTIVE)
+        assert (row.delivery_state, row.scheduled_at, row.priority) == (Delivery.SCHEDULED, LATER, Priority.INTERACTIVE)
         assert (row.content.subject, row.content.markdown) == (rejected.content.subject, rejected.content.markdown)
         assert (row.content.amount_cents, row.content.values) == (6212, {"cie": "ca000000aa"})
 
@@ -124,6 +124,102 @@ class TestKey:
         assert events(rejected).count(EventKind.RESENT_AS) == 1
 
 
+class TestTwice:
+    """With another key, by whoever does not know that somebody else did so already."""
+
+    @pytest.mark.parametrize(
+        "state", [state for state in Delivery if state not in FINAL or state is Delivery.PROCESSED], ids=str
+    )
+    def test_is_refused_while_the_other_may_arrive_or_did(
+        self, rejected: Message, person: User, state: Delivery
+    ) -> None:
+        other = resent(rejected, person).message
+        become(other, state)
+        assert refusal(rejected, person) is Obstacle.ALREADY_RESENT
+        assert Message.objects.count() == 2
+
+    def test_is_refused_where_the_other_was_taken_as_arrived(self, rejected: Message, person: User) -> None:
+        other = resent(rejected, person).message
+        Message.objects.filter(pk=other.pk).update(delivery_state=Delivery.FAILED, is_taken_as_arrived=True)
+        assert refusal(rejected, person) is Obstacle.ALREADY_RESENT
+
+    @pytest.mark.parametrize("state", sorted(FINAL - {Delivery.PROCESSED}))
+    def test_is_done_where_the_other_ended_without_arriving(
+        self, rejected: Message, person: User, state: Delivery
+    ) -> None:
+        become(resent(rejected, person).message, state)
+        assert resent(whole(rejected), person, idempotency=key(2)).is_new
+
+    def test_is_done_on_somebodys_word(self, rejected: Message, person: User) -> None:
+        resent(rejected, person)
+        assert resent(whole(rejected), person, idempotency=key(2), even_if_arrived=True).is_new
+
+    def test_knows_what_was_made_of_what_was_made(self, rejected: Message, person: User) -> None:
+        first = resent(rejected, person).message
+        become(first, Delivery.FAILED)
+        second = resent(whole(first), person, idempotency=key(2)).message
+        assert refusal(rejected, person) is Obstacle.ALREADY_RESENT
+        assert refusal(first, person) is Obstacle.ALREADY_RESENT
+        become(second, Delivery.FAILED)
+        assert obstacle_to(whole(rejected)) is None
+
+    def test_knows_that_what_it_was_made_from_arrived_late(self, rejected: Message, person: User) -> None:
+        made = resent(rejected, person).message
+        become(made, Delivery.FAILED)
+        become(rejected, Delivery.PROCESSED)
+        assert refusal(made, person) is Obstacle.ALREADY_RESENT
+
+    @pytest.mark.django_db(transaction=True)
+    def test_by_two_at_once_is_done_by_one(self, rejected: Message) -> None:
+        def ask(number: int) -> Composed | Obstacle:
+            try:
+                return resent(whole(rejected), User.objects.get(pk=people[number].pk), idempotency=key(number + 1))
+            except NotResendable as refused:
+                return refused.obstacle
+
+        people = [factories.user() for _ in range(2)]
+        got = at_once(lambda: ask(0), lambda: ask(1))
+        assert sum(each is Obstacle.ALREADY_RESENT for each in got) == 1
+        assert Message.objects.count() == 2
+
+    @pytest.mark.django_db(transaction=True)
+    def test_of_a_message_and_its_copy_at_once_is_done_of_one(self, rejected: Message, person: User) -> None:
+        copy = resent(rejected, person).message
+        become(copy, Delivery.FAILED)
+
+        def ask(row: Message, number: int) -> Composed | Obstacle:
+            try:
+                return resent(whole(row), person, idempotency=key(number))
+            except NotResendable as refused:
+                return refused.obstacle
+
+        got = at_once(lambda: ask(rejected, 2), lambda: ask(copy, 3))
+        assert sum(each is Obstacle.ALREADY_RESENT for each in got) == 1
+        assert Message.objects.count() == 3
+
+    def test_looks_at_the_state_of_now(self, rejected: Message, person: User) -> None:
+        """IO's late answer may have come since the message was read."""
+        become(rejected, Delivery.PROCESSED)
+        with pytest.raises(NotResendable) as refused:
+            resent(rejected, person)
+        assert refused.value.obstacle is Obstacle.DELIVERED
+        assert rejected.delivery is Delivery.PROCESSED
+
+
+def become(row: Message, state: Delivery) -> None:
+    changes: dict[str, Any] = {"delivery_state": state}
+    if state is Delivery.SENDING:
+        service = row.service_instance.io_service_id
+        changes |= {"attempt_id": uuid.uuid4(), "lease_until": LATER, "marked_at": AT, "io_service_id": service}
+    Message.objects.filter(pk=row.pk).update(**changes)
+
+
+def refusal(row: Message, person: User) -> Obstacle:
+    with pytest.raises(NotResendable) as refused:
+        resent(whole(row), person, idempotency=key(99))
+    return refused.value.obstacle
+
+
 class TestObstacles:
     @pytest.mark.parametrize("state", list(Delivery))
     def test_in_every_state(self, instance: ServiceInstance, state: Delivery) -> None:
@@ -156,6 +252,18 @@ class TestObstacles:
         with pytest.raises(NotResendable) as refused:
             resent(row, person)
         assert refused.value.obstacle is Obstacle.MAY_HAVE_ARRIVED
+
+    def test_a_doubt_about_what_it_was_made_from_is_one_about_it(self, instance: ServiceInstance, person: User) -> None:
+        """Or sending again twice would be a way round somebody's word."""
+        payment = {"amount_cents": 6212, "notice_number": "300012548634478225"}
+        row = factories.message_in(Delivery.BAD_REQUEST, instance=instance, content=payment, due_date=LATER)
+        record([row.pk], kind=EventKind.OUTCOME_UNKNOWN, at=AT)
+        last = row
+        for number in (1, 2):
+            last = resent(whole(last), person, idempotency=key(number), even_if_arrived=True).message
+            become(last, Delivery.CANCELLED)
+            assert refusal(last, person) is Obstacle.MAY_HAVE_ARRIVED
+        assert refusal(row, person) is Obstacle.MAY_HAVE_ARRIVED
 
     def test_a_doubt_that_io_answered_since_is_none(self, instance: ServiceInstance) -> None:
         row = whole(factories.message_in(Delivery.BAD_REQUEST, instance=instance))

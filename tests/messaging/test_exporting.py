@@ -1,6 +1,8 @@
 """Reading on for ever: no message is met twice, and none is missed because another was quicker to be seen."""
 
 import threading
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -8,10 +10,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection, transaction
 
+from messaging.bulk import compose_many
+from messaging.composing import compose
+from messaging.drafting import save_draft
 from messaging.exporting import Batch, read_on
 from messaging.models import Message, ServiceInstance
 from messaging.storing import rows
+from registry.models import User
 from tests import factories
+from tests.messaging.test_composing import DATA
+
+LONG_AGO = datetime.now(UTC) - timedelta(minutes=3)
 
 
 @pytest.fixture
@@ -51,6 +60,11 @@ def being_stored(make: Callable[[], Message]) -> Iterator[list[int]]:
     finally:
         leave.set()
         thread.join()
+
+
+def asked_for_long_ago(instance: ServiceInstance, by: User) -> Message:
+    whole = ServiceInstance.objects.with_everything().get(pk=instance.pk)
+    return compose(DATA, instance=whole, by=by, amount_unit="euro", at=LONG_AGO).message
 
 
 class TestBatches:
@@ -121,13 +135,84 @@ class TestWhileOthersStore:
         sender = factories.user()
 
         def late() -> Message:
-            [number] = rows().numbers(Message, 1)
-            return Message(pk=number)
+            [place] = rows().numbers(Message, 1)
+            return Message(pk=place.number)
 
         with being_stored(late):
             quick = factories.message(instance=instance, sender=sender)
             assert read() == []
         assert read() == [quick.pk]
+
+    def test_what_was_asked_for_long_before_it_was_stored_waits_too(self) -> None:
+        """Its body came slowly, or a lock was waited for: `at` is old, its id is new."""
+        instance = factories.service_instance()
+        by = factories.user()
+        with being_stored(lambda: factories.message(instance=instance, sender=by)) as slow:
+            quick = asked_for_long_ago(instance, by)
+            assert slow[0] < quick.pk
+            assert read() == []
+        assert read() == [*slow, quick.pk]
+
+    def test_many_at_once_and_drafts_that_were_asked_for_long_before_wait_too(self) -> None:
+        instance = ServiceInstance.objects.with_everything().get(pk=factories.service_instance().pk)
+        by = factories.user()
+        with being_stored(lambda: factories.message(instance=instance, sender=by)) as slow:
+            item = {**DATA, "idempotency_key": str(uuid.uuid4())}
+            [many] = compose_many([item], instance=instance, by=by, amount_unit="euro", at=LONG_AGO)
+            draft = save_draft({}, instance=instance, by=by, at=LONG_AGO)
+            assert read() == []
+        assert read() == [*slow, many.message_id, draft.pk]
+
+    def test_none_is_missed_when_many_were_held_up_by_a_lock(self) -> None:
+        instance = factories.service_instance()
+        by = factories.user()
+        locked, free = threading.Event(), threading.Event()
+
+        def hold_up() -> None:
+            with transaction.atomic():
+                with connection.cursor() as cursor:
+                    cursor.execute("LOCK TABLE messaging_message IN SHARE MODE")
+                locked.set()
+                free.wait(20)
+            connection.close()
+
+        def store(slowly: bool) -> None:
+            with transaction.atomic():
+                asked_for_long_ago(instance, by)
+                time.sleep(0.3 if slowly else 0)
+            connection.close()
+
+        writers = [threading.Thread(target=store, args=(bool(number % 2),)) for number in range(6)]
+        holder = threading.Thread(target=hold_up)
+        holder.start()
+        assert locked.wait(20)
+        for writer in writers:
+            writer.start()
+        time.sleep(0.3)
+        free.set()
+        met: list[int] = []
+        while any(writer.is_alive() for writer in writers):
+            met += read(after=met[-1] if met else 0)
+        holder.join()
+        met += read(after=met[-1] if met else 0)
+        assert met == list(Message.objects.order_by("pk").values_list("pk", flat=True))
+        assert len(met) == len(writers)
+
+    def test_all_waits_while_a_role_stores_whose_transactions_are_hidden(self) -> None:
+        """Since when somebody stores is told only to their own role, and to those who watch over the server."""
+        instance = factories.service_instance()
+        by = factories.user()
+        old = factories.message(instance=instance, created_at=LONG_AGO)
+        with being_stored(lambda: factories.message(instance=instance, sender=by)) as slow:
+            with connection.cursor() as cursor:
+                cursor.execute("SET ROLE pg_read_all_data")
+            try:
+                assert read() == []
+            finally:
+                with connection.cursor() as cursor:
+                    cursor.execute("RESET ROLE")
+            assert read() == [old.pk]
+        assert read() == [old.pk, *slow]
 
     def test_what_is_older_than_all_that_is_being_stored_does_not_wait(self) -> None:
         instance = factories.service_instance()

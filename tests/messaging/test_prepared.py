@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from messaging.models import Message, ServiceInstance
@@ -143,6 +143,7 @@ class TestConnection:
         yield
         connection.close()
 
+    @pytest.mark.usefixtures("_own_connection")
     def test_is_prepared_once(self, instance: ServiceInstance) -> None:
         prepared = Prepared(lambda pk: ServiceInstance.objects.filter(pk=pk, on_doubt="ask"))
         with CaptureQueriesContext(connection) as counted:
@@ -159,6 +160,18 @@ class TestConnection:
         with CaptureQueriesContext(connection) as counted:
             assert [prepared.first(pk=instance.pk), prepared.first(pk=instance.pk)] == [instance, instance]
         assert [query["sql"].split()[0] for query in counted] == ["EXECUTE", "SELECT", "SELECT"]
+
+    @pytest.mark.usefixtures("_own_connection")
+    def test_that_forgot_it_fails_no_transaction(self, instance: ServiceInstance) -> None:
+        """There one failed statement is the end of all the others."""
+        prepared = Prepared(lambda pk: ServiceInstance.objects.filter(pk=pk))
+        prepared.first(pk=instance.pk)
+        with connection.cursor() as cursor:
+            cursor.execute("DEALLOCATE ALL")
+        with transaction.atomic(), CaptureQueriesContext(connection) as counted:
+            assert prepared.first(pk=instance.pk) == instance
+            assert ServiceInstance.objects.filter(pk=instance.pk).exists()
+        assert counted[0]["sql"].startswith("SELECT")
 
     @pytest.mark.usefixtures("_own_connection")
     def test_that_knows_another_one_of_this_name_gets_the_whole_statement(self, instance: ServiceInstance) -> None:

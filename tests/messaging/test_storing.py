@@ -55,11 +55,20 @@ def message(instance: ServiceInstance, person: User, **columns: Any) -> Message:
 
 def stored(rows: list[Message]) -> list[Message]:
     """Inserted, with ids."""
-    numbers = storing.rows().numbers(Message, len(rows))
-    for row, number in zip(rows, numbers, strict=True):
-        row.pk = number
+    for row, place in zip(rows, storing.rows().numbers(Message, len(rows)), strict=True):
+        row.pk = place.number
     storing.rows().insert(rows)
     return rows
+
+
+def the_databases_instant() -> datetime:
+    if connection.vendor != "postgresql":
+        return datetime.now(UTC)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        [instant] = cursor.fetchone()
+    assert isinstance(instant, datetime)
+    return instant
 
 
 def columns(row: Any) -> dict[str, Any]:
@@ -80,6 +89,15 @@ class TestNumbers:
         gone = stored([message(instance, person)])[0].pk
         Message.objects.all().delete()
         assert stored([message(instance, person)])[0].pk > gone
+
+    @pytest.mark.django_db(transaction=True)
+    def test_come_with_the_instant_at_which_they_are_given(self) -> None:
+        """And not that at which the transaction began, which may have waited since."""
+        with transaction.atomic():
+            factories.message()
+            between = the_databases_instant()
+            [place] = storing.rows().numbers(Message, 1)
+        assert between < place.at <= the_databases_instant()
 
 
 class TestInsert:
@@ -176,6 +194,16 @@ class TestClaim:
             assert not storing.rows().claim(again)
         assert IdempotencyKey.objects.count() == 3
 
+    @pytest.mark.django_db(transaction=True)
+    def test_lets_no_other_clash_pass_for_a_taken_key(self, instance: ServiceInstance, person: User) -> None:
+        """As where the numbering of the rows was set back by a restored copy."""
+        first, second = (factories.message(instance=instance) for _ in range(2))
+        storing.rows().claim([self.key(1, first, by=person)])
+        clashing = self.key(2, second, by=person)
+        clashing.pk = IdempotencyKey.objects.get().pk
+        with pytest.raises(IntegrityError):
+            storing.rows().claim([clashing])
+
 
 class TestAdd:
     """One message with all that belongs to it."""
@@ -212,7 +240,8 @@ class TestAdd:
         single = message(instance, person, **options)
         single.save()
         kept = Message.objects.select_related("content").get(pk=new.message.pk)
-        assert columns(kept) == columns(Message.objects.get(pk=single.pk)) | {"id": kept.pk}
+        stored_at = {"created_at": kept.created_at, "updated_at": kept.created_at}
+        assert columns(kept) == columns(Message.objects.get(pk=single.pk)) | {"id": kept.pk, **stored_at}
         text = kept.content
         assert (text.subject, text.markdown, text.values) == (HARD[5], "".join(HARD), {"a": HARD[5]})
         assert text.warnings == [{"code": HARD[8]}]
@@ -220,7 +249,7 @@ class TestAdd:
         assert MessageContent.objects.filter(pk=kept.pk, draft_form__isnull=True).exists()
         event = kept.events.get()
         assert (event.at, event.kind, event.state, event.actor, event.data) == (
-            AT,
+            kept.created_at,
             EventKind.COMPOSED,
             Delivery.SCHEDULED,
             person,
@@ -228,12 +257,27 @@ class TestAdd:
         )
         key = IdempotencyKey.objects.get()
         assert (key.message, key.user, key.consumer, key.body_hash) == (kept, person, None, "a" * 64)
+        assert key.created_at == kept.created_at
 
     def test_gives_the_rows_what_they_lacked(self, instance: ServiceInstance, person: User) -> None:
         new = self.whole(instance, person)
         storing.rows().add(new)
         assert new.message.pk == new.content.pk == new.event.message_id
         assert new.message.content is new.content
+        kept = Message.objects.get()
+        assert (new.message.created_at, new.message.updated_at) == (kept.created_at, kept.updated_at)
+
+    @pytest.mark.parametrize("has_key", [True, False])
+    @pytest.mark.django_db(transaction=True)
+    def test_says_when_it_was_stored_whatever_was_waited_for_before(
+        self, instance: ServiceInstance, person: User, *, has_key: bool
+    ) -> None:
+        """The rows came with an instant of long ago: that of the request, before its body was read."""
+        with transaction.atomic():
+            factories.message(instance=instance)
+            between = the_databases_instant()
+            assert storing.rows().add(self.whole(instance, person, has_key=has_key))
+        assert between < Message.objects.latest("pk").created_at <= the_databases_instant()
 
     def test_needs_no_key(self, instance: ServiceInstance, person: User) -> None:
         assert [storing.rows().add(self.whole(instance, person, has_key=False)) for _ in range(2)] == [True, True]
@@ -253,6 +297,21 @@ class TestAdd:
                 storing.rows().add(self.whole(instance, person, **wrong))
         assert not Message.objects.exists()
         assert not IdempotencyKey.objects.exists()
+
+    @pytest.mark.postgresql
+    @pytest.mark.django_db(transaction=True)
+    def test_lets_no_other_clash_pass_for_a_taken_key(self, instance: ServiceInstance, person: User) -> None:
+        """Taken for one, the request would be a repetition of a message that is not there."""
+        assert storing.rows().add(self.whole(instance, person))
+        with connection.cursor() as cursor:
+            # As after a copy was restored without its sequences.
+            cursor.execute(
+                "SELECT setval(pg_get_serial_sequence(%s, 'id'), %s, false)",
+                [IdempotencyKey._meta.db_table, IdempotencyKey.objects.get().pk],
+            )
+        with pytest.raises(IntegrityError):
+            storing.rows().add(self.whole(instance, person, number=2))
+        assert Message.objects.count() == 1
 
     @pytest.mark.postgresql
     def test_is_one_statement(self, instance: ServiceInstance, person: User) -> None:

@@ -383,6 +383,13 @@ class TestDates:
     def test_an_absent_or_past_expedition_is_now(self, written: str | None) -> None:
         assert accepted(verdict(scheduled_expedition_date=written)).scheduled_at == AT
 
+    def test_what_a_form_left_empty_counts_as_absent(self) -> None:
+        payment = {"amount": 100, "notice_number": "300000000000000001", "payee_taxcode": ""}
+        message = accepted(verdict(email="", scheduled_expedition_date="", payment=payment))
+        assert (message.email, message.scheduled_at) == (None, AT)
+        assert message.payment is not None
+        assert message.payment.payee_taxcode is None
+
     def test_a_later_expedition_is_kept_in_utc(self) -> None:
         message = accepted(verdict(scheduled_expedition_date="2026-04-01T09:00:00+02:00"))
         assert message.scheduled_at == datetime(2026, 4, 1, 7, 0, tzinfo=UTC)
@@ -391,7 +398,7 @@ class TestDates:
     @pytest.mark.parametrize("field", ["due_date", "scheduled_expedition_date"])
     @pytest.mark.parametrize(
         ("written", "code"),
-        [("2026-04-30", "datetime_invalid"), ("2026-04-30T23:59:59", "datetime_without_offset"), ("domani", "datetime_invalid"), ("", "datetime_invalid"),
+        [("2026-04-30", "datetime_invalid"), ("2026-04-30T23:59:59", "datetime_without_offset"), ("domani", "datetime_invalid"), (" ", "datetime_invalid"),
          ("2026-02-30T00:00:00Z", "datetime_invalid"), ("9999-12-31T23:59:59Z", "datetime_out_of_range"), (1782864000, "type"), (True, "type"), ([], "type")],
     )  # fmt: skip
     def test_refuses_other_dates(self, field: str, written: object, code: str) -> None:
@@ -415,7 +422,7 @@ class TestEmail:
     @pytest.mark.parametrize(
         "email",
         [
-            "",
+            " ",
             "a",
             "a@b",
             "a b@c.it",
