@@ -29,14 +29,21 @@ class KeySlot(StringConverter):
     regex = "primaria|secondaria"
 
 
+class InvitationStep(StringConverter):
+    """A step of an invitation's address: numbers in base 36 and proofs, with hyphens. No fiscal code is written so."""
+
+    regex = "[0-9a-z-]+"
+
+
 register_converter(KeySlot, "key_slot")
+register_converter(InvitationStep, "invitation_step")
 
 app_name = "portal"
 urlpatterns = [
     path("", home.home, name="home"),
     path("accesso/", sign_in.SignIn.as_view(), name="login"),
     path("uscita/", sign_in.SignOut.as_view(), name="logout"),
-    path("invito/<str:people>/<str:token>/", invitation.invitation, name="invitation"),
+    path("invito/<invitation_step:people>/<invitation_step:token>/", invitation.invitation, name="invitation"),
     path("lingua/", set_language, name="set_language"),
     path("aiuto/", help_pages.guide, name="guide"),
     path("aiuto/stati/", help_pages.states, name="states"),

@@ -56,7 +56,8 @@ environment.enter(os.environ, data_dir=DATA_DIR, database_url=DATABASE_URL, redi
 
 from django.conf import settings  # noqa: E402  (only now do the settings find their environment)
 
-assert settings.DATABASES  # pytest-django sets Django up only where the settings have been read
+# pytest-django sets Django up only where the settings have been read; and read before, they would be of another process.
+assert settings.REDIS_URL == REDIS_URL
 # The cast signs in for many tests; how slowly a password is hashed is not what they test.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
@@ -65,6 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # A parallel run collects in its workers, which cannot start what they share.
     if getattr(config.option, "numprocesses", None):
         _start_own_servers()
+        # With it workers would read the settings before this file, from our environment: all in one database of Redis,
+        # which none of them empties.
+        os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
