@@ -139,6 +139,16 @@ def list_of(item: type[serializers.Serializer[Any]], *, name: str) -> type[seria
     return type(inline_serializer(name, fields))
 
 
+def path_id(name: str = "id") -> OpenApiParameter:
+    """The id of a row in the address."""
+    return OpenApiParameter(name, {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH)
+
+
+def query_id(name: str) -> OpenApiParameter:
+    """The id by which a list is narrowed; nothing has 0, and GovIO's contract lets one ask for it (`rest.filters.IdField`)."""
+    return OpenApiParameter(name, {"type": "integer", "minimum": 0})
+
+
 def paging_parameters(sorts: Mapping[str, str], *, direction: str = "desc") -> list[OpenApiParameter]:
     """What `rest.paging.read` takes; `direction` is the default one."""
     return [

@@ -39,12 +39,12 @@ from rest.errors import ErrorItem, Text
 from rest.hal import Links
 from rest.problems import Problem
 from rest.query import QueryReader
-from rest.schema import answers, problems
+from rest.schema import answers, path_id, problems
 from rest.strict_json import body_of
 from rest.views import Resource
 from rest.writing import Faults, read
 
-PK = OpenApiParameter("id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH)
+PK = path_id()
 
 _ROLES: dict[Action, Promise] = {
     Action.WRITE_DRAFTS: gettext_lazy("Redazione o Invio"),

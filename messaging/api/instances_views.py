@@ -24,13 +24,13 @@ from rest.hal import Links
 from rest.patching import PATCH_REQUEST, Patchable
 from rest.problems import Problem
 from rest.query import QueryReader
-from rest.schema import answers, paging_parameters, problems
+from rest.schema import answers, paging_parameters, path_id, problems, query_id
 from rest.strict_json import body_of
 from rest.views import Resource
 
 # GovIO's one order.
 SORTS = {"template_name": "template__name"}
-ID = OpenApiParameter("id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH)
+ID = path_id()
 
 
 class ServiceInstances(Resource):
@@ -46,8 +46,8 @@ class ServiceInstances(Resource):
         summary="List service instances",
         description="Those whose organization and service one grant of the caller covers. Keys at IO are never shown.",
         parameters=[
-            OpenApiParameter("service_id", {"type": "integer", "minimum": 1}),
-            OpenApiParameter("organization_id", {"type": "integer", "minimum": 1}),
+            query_id("service_id"),
+            query_id("organization_id"),
             OpenApiParameter("io_service_id", {"type": "string", "maxLength": 255}, description="Whole."),
             OpenApiParameter("enabled", bool),
             OpenApiParameter(

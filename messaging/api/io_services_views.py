@@ -25,7 +25,7 @@ from rest.hal import Links
 from rest.patching import PATCH_REQUEST, Patchable
 from rest.problems import Problem
 from rest.query import QueryReader
-from rest.schema import answers, paging_parameters, problems
+from rest.schema import answers, paging_parameters, problems, query_id
 from rest.strict_json import body_of
 from rest.views import Resource
 
@@ -46,7 +46,7 @@ class IOServices(Resource):
         summary="List IO services",
         description="Those of which the caller configures some use. Keys are never shown.",
         parameters=[
-            OpenApiParameter("organization_id", {"type": "integer", "minimum": 1}),
+            query_id("organization_id"),
             OpenApiParameter("io_service_id", {"type": "string", "maxLength": 255}, description="Whole."),
             OpenApiParameter("suspended", bool),
             *paging_parameters(SORTS),

@@ -141,7 +141,9 @@ class MessageEmbeddedSerializer(serializers.Serializer[Any]):
 
 class MessageSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField(min_value=1)
-    taxcode = serializers.CharField(allow_null=True)
+    taxcode = serializers.CharField(
+        allow_null=True, help_text="Masked (`RSSMRA••••••501U`) for who may not reveal the recipient."
+    )
     payment = PaymentSerializer(allow_null=True)
     email = serializers.EmailField(allow_null=True)
     scheduled_expedition_date = serializers.DateTimeField()

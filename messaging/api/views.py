@@ -28,7 +28,7 @@ from rest import filters, paging
 from rest.hal import Links
 from rest.problems import Problem
 from rest.query import QueryReader
-from rest.schema import answers, paging_parameters, problems
+from rest.schema import answers, paging_parameters, path_id, problems, query_id
 from rest.strict_json import body_of
 from rest.views import Resource
 
@@ -49,10 +49,10 @@ FILTERS = [
     OpenApiParameter(
         "tax_code",
         {"type": "string", "pattern": "^[A-Za-z0-9]{1,16}$"},
-        description="Whole, or its first characters.",
+        description="Whole; or its first characters, for who may reveal the recipients of all that is listed (else 403).",
     ),
-    OpenApiParameter("service_id", {"type": "integer", "minimum": 1}),
-    OpenApiParameter("organization_id", {"type": "integer", "minimum": 1}),
+    query_id("service_id"),
+    query_id("organization_id"),
     OpenApiParameter("service_q", str, description="Part of the service's name."),
     OpenApiParameter("organization_q", str, description="Part of the organization's name or fiscal code."),
     OpenApiParameter(
@@ -188,7 +188,7 @@ class MessageDetail(Resource):
         operation_id="readMessage",
         tags=["messages"],
         summary="Read a message",
-        parameters=[OpenApiParameter("id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH)],
+        parameters=[path_id()],
         responses={**answers(MessageSerializer, 200), **problems(401, 403, 404, 429, 500, 503)},
     )
     def get(self, request: Request, pk: int) -> Response:

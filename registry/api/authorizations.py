@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -30,13 +30,13 @@ from rest.errors import ErrorItem, pointer
 from rest.hal import Links
 from rest.problems import Problem
 from rest.query import QueryReader
-from rest.schema import answers, paging_parameters, problems
+from rest.schema import answers, paging_parameters, path_id, problems
 from rest.strict_json import body_of
 from rest.views import Resource
 from rest.writing import Faults, read
 
 SORTS = {"id": "id", "role_name": "role", "unsorted": "id"}
-GRANT = OpenApiParameter("authorization_id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH)
+GRANT = path_id("authorization_id")
 # What answers have and nobody sets.
 _ANSWERED = ("complete",)
 

@@ -35,13 +35,13 @@ from rest.hal import Links
 from rest.patching import PATCH_REQUEST, Patchable, patched
 from rest.problems import Problem
 from rest.query import QueryReader
-from rest.schema import answers, paging_parameters, problems
+from rest.schema import answers, paging_parameters, path_id, problems, query_id
 from rest.strict_json import body_of
 from rest.views import Resource
 from rest.writing import Faults, read
 
 SORTS = {"id": "id", "name": "name", "unsorted": "id"}
-CONSUMER = OpenApiParameter("id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH)
+CONSUMER = path_id()
 _WRITTEN = ("name", "user_id", "amount_unit", "enabled")
 # What answers have and nobody sets.
 _ANSWERED = ("created_at",)
@@ -71,7 +71,7 @@ class Consumers(Resource):
         parameters=[
             OpenApiParameter("q", str, description="Part of the name."),
             OpenApiParameter("enabled", bool),
-            OpenApiParameter("user_id", {"type": "integer", "minimum": 1}),
+            query_id("user_id"),
             *paging_parameters(SORTS),
         ],
         responses={**answers(ConsumerListSerializer, 200), **problems(400, 401, 403, 429, 500, 503)},

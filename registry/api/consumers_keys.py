@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -27,13 +27,13 @@ from rest.errors import ErrorItem, pointer
 from rest.hal import Links, utc_milliseconds
 from rest.problems import Problem
 from rest.query import QueryReader
-from rest.schema import answers, paging_parameters, problems
+from rest.schema import answers, paging_parameters, path_id, problems
 from rest.strict_json import body_of
 from rest.views import Resource
 from rest.writing import Faults, read
 
 SORTS = {"id": "id", "unsorted": "id"}
-KEY = OpenApiParameter("key_id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH)
+KEY = path_id("key_id")
 
 
 class ConsumerKeys(Resource):

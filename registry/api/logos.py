@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework.exceptions import NotFound, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -23,11 +23,11 @@ from registry.api.permissions import READS_REGISTRY, HasScope, Scopes
 from registry.models import Logo, LogoKind, Organization, Scope, Service
 from registry.models.logo import MAX_BYTES
 from rest.problems import Problem
-from rest.schema import problems
+from rest.schema import path_id, problems
 from rest.strict_json import StrictJSONParser, body_of
 from rest.views import Resource
 
-ID = OpenApiParameter("id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH)
+ID = path_id()
 _HEADERS = {
     "Cache-Control": "private, no-cache",
     # Shown by itself, a picture runs nothing, whatever a browser believes that it is.

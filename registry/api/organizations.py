@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,7 +23,7 @@ from registry.permissions import Action, can
 from registry.registering import change, register
 from rest.hal import Links
 from rest.patching import MEDIA_TYPE, PATCH_REQUEST, Patchable, patched
-from rest.schema import answers, paging_parameters, problems
+from rest.schema import answers, paging_parameters, path_id, problems
 from rest.strict_json import body_of
 from rest.views import Resource
 from rest.writing import Faults, read
@@ -32,7 +32,7 @@ SORTS = {"id": "id", "legal_name": "legal_name", "unsorted": "id"}
 # Whose they are is public; changing them makes the ente another one.
 _IDENTITY = ("tax_code", "legal_name")
 
-ID = OpenApiParameter("id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH)
+ID = path_id()
 
 
 class Organizations(Resource):

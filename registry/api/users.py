@@ -37,7 +37,7 @@ from rest.hal import Links
 from rest.patching import PATCH_REQUEST, Patchable, patched
 from rest.problems import Problem
 from rest.query import QueryReader
-from rest.schema import answers, list_of, paging_parameters, problems
+from rest.schema import answers, list_of, paging_parameters, path_id, problems
 from rest.strict_json import body_of
 from rest.views import Resource
 from rest.writing import Faults, read
@@ -45,7 +45,7 @@ from rest.writing import Faults, read
 # The first is the default. `unsorted` promises no order to GovIO's clients; ours is stable all the same.
 SORTS = {"id": "id", "full_name": "full_name", "unsorted": "id"}
 UserListSerializer = list_of(UserSerializer, name="UserList")
-PERSON = OpenApiParameter("id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH)
+PERSON = path_id()
 # Member of a body -> field of the row.
 _FIELDS = {"principal": "principal", "full_name": "full_name", "email": "email", "enabled": "is_active"}
 _MEMBERS = {field: member for member, field in _FIELDS.items()}

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Final
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,7 +13,7 @@ from registry.api.permissions import READS_CONFIGURATION, HasScope, Scopes
 from registry.models import Scope, User
 from rest.hal import Links
 from rest.patching import PATCH_REQUEST, Patchable, patched
-from rest.schema import answers, problems
+from rest.schema import answers, path_id, problems
 from rest.strict_json import body_of
 from rest.views import Resource
 from rest.writing import Faults, read
@@ -26,7 +26,7 @@ from templates_app.linting import check_declaration
 from templates_app.models import Placeholder
 from templates_app.turns import turn
 
-ID: Final = OpenApiParameter("id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH)
+ID: Final = path_id()
 _MEMBERS: Final = ("name", "description", "example", "type", "pattern", "choices", "is_markdown")
 _REQUIRED: Final = ("name", "example", "type")
 

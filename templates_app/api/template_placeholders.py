@@ -24,7 +24,7 @@ from rest.filters import MAX_ID
 from rest.hal import Links
 from rest.problems import Problem
 from rest.query import QueryReader
-from rest.schema import answers, problems
+from rest.schema import answers, path_id, problems
 from rest.strict_json import body_of
 from rest.views import Resource
 from rest.writing import Faults, read
@@ -196,8 +196,8 @@ class TemplatePlaceholderDetail(Resource):
             "with the version published before."
         ),
         parameters=[
-            OpenApiParameter("template_id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH),
-            OpenApiParameter("placeholder_id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH),
+            path_id("template_id"),
+            path_id("placeholder_id"),
         ],
         responses={
             200: OpenApiResponse(description="Taken away; no body, as in GovIO."),

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Final
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,7 +13,7 @@ from registry.api.permissions import READS_CONFIGURATION, HasScope, Scopes
 from registry.models import Scope, User
 from rest.hal import Links
 from rest.patching import PATCH_REQUEST, Patchable, patched
-from rest.schema import answers, problems
+from rest.schema import answers, path_id, problems
 from rest.strict_json import body_of
 from rest.views import Resource
 from rest.writing import Faults, read
@@ -25,7 +25,7 @@ from templates_app.models import Template
 from templates_app.publishing import Text, Use, refusals, uses_of
 from templates_app.turns import turn
 
-ID: Final = OpenApiParameter("id", {"type": "integer", "minimum": 1}, location=OpenApiParameter.PATH)
+ID: Final = path_id()
 # Answers have them, nobody sets them.
 _READ_ONLY: Final = ("version", "published", "warnings")
 _TEXT: Final = ("subject", "message_body", "has_payment", "has_due_date")
